@@ -1,0 +1,21 @@
+# Every target sets itself up; `make install` does nothing when .venv is already what constraints.txt says.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PHOTOS ?=
+
+.PHONY: install run test lint bench chaos quality mutants constraints clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "photosift needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+constraints:
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --extra dev \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --output-file constraints.txt pyproject.toml

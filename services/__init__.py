@@ -1,0 +1,1 @@
+"""The services and what composes them: ``watcher``, ``analyser``, ``resolver``; ``bootstrap``, ``standalone``, ``cli``."""

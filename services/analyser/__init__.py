@@ -1,0 +1,5 @@
+"""The analyser: reads each file once, signs it, and puts it into the index.
+
+Consumes: FS. Publishes: SIG (``FileAnalysed``, ``FileUnreadable``, ``FileForgotten``), DLQ.
+Owns: the writing side of the index. Pure: goldberg, facts. Edge: workers (processes; a bad file costs one of them, S17).
+"""

@@ -1,0 +1,62 @@
+"""[pure] CMD, account control: what the executor is asked to do. Only the resolver can publish these (S20)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from shared.messages.base import FileRef, Message, Value, digest_id
+from shared.messages.resolution import MatchClass
+
+
+class Evidence(Value):
+    """What a file was when it was decided about; all of it is checked again at the moment of acting (S8)."""
+
+    file: FileRef
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    sha256: str
+    #: only within one mount; read anew, not refused, after a remount
+    dev: int
+    ino: int
+    #: version of the file in the watcher's snapshot
+    version: int
+
+
+class TakeFile(Message):
+    """Move or quarantine a victim, because its keeper stands for it."""
+
+    TYPE: ClassVar[str] = "photosift.command.take.v1"
+
+    decision_id: str
+    #: groups the commands of one ``scan --apply`` or of one planning round
+    batch_id: str
+    action: Literal["move", "delete"]
+    victim: Evidence
+    keeper: Evidence
+    match_class: MatchClass
+    distance: float
+    #: seconds since the epoch, judged by the executor's own clock (S8)
+    expires_at: float
+    #: a person confirmed this batch: keeper age (S15) and the breaker's limits do not apply, its records do
+    confirmed: bool = False
+    #: the configured target folder that was decided for; the executor acts only into its own settings' target
+    target: str | None = None
+
+    @property
+    def command_id(self) -> str:
+        """Contains the decision, so that a move repeated after a restore is not swallowed (S12)."""
+        return digest_id(self.decision_id, self.action, self.target, _proof(self.victim), _proof(self.keeper))
+
+    @property
+    def message_id(self) -> str:
+        return f"cmd:{self.command_id}"
+
+    @property
+    def about(self) -> str:
+        return self.victim.file.photo.file_id
+
+
+def _proof(evidence: Evidence) -> tuple[object, ...]:
+    file = evidence.file.photo
+    return (file.file_id, evidence.size, evidence.mtime_ns, evidence.ctime_ns, evidence.sha256)

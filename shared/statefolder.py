@@ -1,0 +1,53 @@
+"""The state folder: one locked part a service, so that two of a kind never share one (flock; the holder's pid stands in it)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from shared.errors import StateInUse
+
+#: which parts exist; ``run`` and ``scan`` take them all
+PARTS = ("watcher", "analyser", "resolver", "nats")
+
+
+class StatePart:
+    """One service's folder below the state folder, held until ``release`` (or the process ends)."""
+
+    def __init__(self, state_dir: Path, part: str) -> None:
+        self.folder = state_dir / part
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._take(part)
+
+    def _take(self, part: str) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._lock)
+            raise StateInUse(
+                f"{self.folder} is held by process {holder}; stop it, or name another state folder"
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._lock)
+
+
+def holder_of(state_dir: Path, part: str) -> int | None:
+    """The pid that holds a part, or None. Does not take it."""
+    path = state_dir / part / "lock"
+    if not path.exists():
+        return None
+    probe = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.pread(probe, 32, 0).decode() or 0)
+    else:
+        return None
+    finally:
+        os.close(probe)
