@@ -1,0 +1,80 @@
+"""``/metrics``, ``/healthz`` and ``/readyz`` on the stats port, loopback unless the settings say otherwise (S21)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+#: says None when well, else what is wrong
+Check = Callable[[], str | None]
+
+
+class Health:
+    """What the process says of itself: alive (its loop turns) and ready (every part can work)."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+
+    def add(self, name: str, check: Check) -> None:
+        """``check`` is asked from the server's thread."""
+        self._checks[name] = check
+
+    def complaints(self) -> dict[str, str]:
+        """What is not ready, by name; empty when all is well."""
+        answers = {name: check() for name, check in self._checks.items()}
+        return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+class StatsServer:
+    """Serves metrics and health from a thread of its own. Raises ``OSError`` where the port is taken."""
+
+    def __init__(self, host: str, port: int, health: Health) -> None:
+        self._server = make_server(host, port, _application(health), _Server, _Quiet)
+        #: the port it got (a free one was asked for with 0)
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="stats", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_args: Any) -> None:
+        """A scrape every few seconds is no news."""
+
+
+def _application(health: Health) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    metrics = make_wsgi_app()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        if path == "/healthz":
+            return _answer(start_response, {"alive": True}, well=True)
+        if path == "/readyz":
+            complaints = health.complaints()
+            return _answer(start_response, {"ready": not complaints, "waiting_for": complaints}, well=not complaints)
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"/metrics, /healthz and /readyz are here\n"]
+
+    return application
+
+
+def _answer(start_response: Any, body: dict[str, object], *, well: bool) -> Iterable[bytes]:
+    status = "200 OK" if well else "503 Service Unavailable"
+    start_response(status, [("Content-Type", "application/json")])
+    return [json.dumps(body).encode() + b"\n"]
