@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
+from shared.telemetry import metrics as _declared  # noqa: F401  every metric is there from the first scrape
+
 #: says None when well, else what is wrong
 Check = Callable[[], str | None]
 
@@ -38,7 +40,7 @@ class StatsServer:
         self._server = make_server(host, port, _application(health), _Server, _Quiet)
         #: the port it got (a free one was asked for with 0)
         self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="stats", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="stats", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
