@@ -1,4 +1,4 @@
-"""The state folder: one locked part a service, so that two of a kind never share one (flock; the holder's pid stands in it)."""
+"""The state folder: one locked part a service, so that two of a kind never share one (flock, holder's pid inside)."""
 
 from __future__ import annotations
 

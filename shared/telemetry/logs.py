@@ -1,4 +1,4 @@
-"""structlog, to standard error. Event names: ``<service>.<noun>_<participle>``; a correlation id binds a file's story."""
+"""structlog, to standard error. Events: ``<service>.<noun>_<participle>``; a correlation id binds a file's story."""
 
 from __future__ import annotations
 
