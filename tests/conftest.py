@@ -1,0 +1,24 @@
+"""What holds for every test: the log is put back, and no thread or child process outlives its test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _log_put_back() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left_over() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.is_alive() and not t.daemon]
+    left = [t for t in left if not t.name.startswith(("asyncio_", "ThreadPoolExecutor"))]
+    assert not left, f"threads left over: {left}"
