@@ -6,15 +6,43 @@ merged, and what is said of a mistake, is in ``shared.settings_sources``; nothin
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.messages.resolution import MatchClass
+from shared.paths import printable
 
-DEFAULT_RULES: tuple[str, ...] = (
+RuleName = Literal[
+    "higher-pixel-count",
+    "lower-pixel-count",
+    "more-exif-data",
+    "less-exif-data",
+    "bigger-file-size",
+    "smaller-file-size",
+    "newer-file-modification-date",
+    "older-file-modification-date",
+    "smaller-distance",
+    "bigger-distance",
+    "contains-copy-in-file-name",
+    "doesnt-contain-copy-in-file-name",
+    "longer-file-name",
+    "shorter-file-name",
+    "longer-folder-path",
+    "shorter-folder-path",
+    "longer-path",
+    "shorter-path",
+    "higher-score",
+    "lower-score",
+]
+#: every rule that a setting may name; their functions are in services.resolver.ranking
+RULE_NAMES: tuple[str, ...] = get_args(RuleName)
+
+DEFAULT_RULES: tuple[RuleName, ...] = (
     "higher-pixel-count",
     "more-exif-data",
     "bigger-file-size",
@@ -26,12 +54,79 @@ DEFAULT_RULES: tuple[str, ...] = (
     "higher-score",
 )
 
+_DURATION = re.compile(r"(\d{1,7}):([0-5]\d):([0-5]\d(?:\.\d{1,6})?)")
+
+
+def _duration(value: Any) -> Any:
+    """``H:MM:SS``, which hours may exceed 23 in; a number is seconds."""
+    if not isinstance(value, str):
+        return value
+    if value == "":
+        return None
+    parts = _DURATION.fullmatch(value.strip())
+    if parts is None:
+        raise PydanticCustomError("duration", "not a duration of the form H:MM:SS")
+    hours, minutes, seconds = parts.groups()
+    return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+
+
+def _folder(value: Any) -> Any:
+    """An empty text is no folder; pathlib would take it for the current one."""
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise PydanticCustomError("folder", "a path has no NUL in it")
+    return None if value == "" else value
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError("regex", "not a regular expression: {why}", {"why": str(error)}) from error
+    return text
+
+
+def _extension(text: str) -> str:
+    """``JPG``, ``.jpg`` and ``*.jpg`` are ``.jpg``."""
+    bare = text.strip().removeprefix("*").removeprefix(".").lower()
+    if not bare or "/" in bare or "*" in bare:
+        raise PydanticCustomError("extension", "not a file name ending such as .jpg")
+    return f".{bare}"
+
+
+def _managed_folder(text: str) -> str:
+    root, colon, below = text.partition(":")
+    if not (text.startswith(("/", "~")) or (root and colon and below and not below.startswith("/"))):
+        raise PydanticCustomError("folder", "neither an absolute path nor root:path")
+    return text
+
+
+def _url(schemes: tuple[str, ...]) -> AfterValidator:
+    def check(text: str) -> str:
+        if text and not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise PydanticCustomError("url", "not a URL that starts with {schemes}", {"schemes": " or ".join(schemes)})
+        return text
+
+    return AfterValidator(check)
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
+Duration = Annotated[Annotated[timedelta, Field(ge=timedelta(0))] | None, BeforeValidator(_duration)]
+Folder = Annotated[Path | None, BeforeValidator(_folder)]
+Extension = Annotated[str, AfterValidator(_extension)]
+RegularExpression = Annotated[str, AfterValidator(_regular_expression)]
+ManagedFolder = Annotated[str, AfterValidator(_managed_folder)]
+BusUrl = Annotated[str, _url(("nats", "tls", "ws", "wss"))]
+IndexUrl = Annotated[str, _url(("http", "https"))]
+
+
+def name_of(folder: Path) -> str:
+    """The name a root has unless one is given: its folder's, escaped where that is not plain text."""
+    return printable(folder.name.encode("utf-8", "surrogateescape")) or "root"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Root(Section):
@@ -46,6 +141,18 @@ class Root(Section):
         description="library: sifted. reference: only keepers, never victims. incoming: an upload folder, its files are keepers "
         "only for files of the same root. backup: neither keepers nor victims.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_alone_is_a_root(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str | Path) else value
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_is_given(cls, value: Any) -> Any:
+        if _folder(value) is None:
+            raise PydanticCustomError("folder", "no folder is named")
+        return value
 
 
 class Analysis(Section):
@@ -66,10 +173,10 @@ class Analysis(Section):
 class Deduplication(Section):
     max_distance: Share = Field(0.10, description="Signature distance up to which two photos are similar.")
     across_roots: bool = Field(False, description="Whether a file may be a duplicate of one in another root.")
-    rules: tuple[str, ...] = Field(
+    rules: tuple[RuleName, ...] = Field(
         DEFAULT_RULES, description="Ranking rules, the first that tells two files apart decides."
     )
-    max_modification_time_difference: timedelta | None = Field(
+    max_modification_time_difference: Duration = Field(
         None, description="A file modified further than this (H:MM:SS) from the keeper is kept, and shown."
     )
 
@@ -85,10 +192,10 @@ class Watch(Section):
     )
     polling_seconds: float = Field(30.0, gt=0, description="How often a polled root is looked through.")
     recursive: bool = Field(True, description="Whether folders inside the roots belong to them.")
-    extensions: tuple[str, ...] = Field(
+    extensions: tuple[Extension, ...] = Field(
         (), description="File name endings to look at, case ignored; empty: all that decode."
     )
-    exclusions: tuple[str, ...] = Field(
+    exclusions: tuple[RegularExpression, ...] = Field(
         (), description="Regular expressions searched in the absolute path; a match is left out."
     )
     disappearance_share: Share = Field(
@@ -106,6 +213,12 @@ class Breaker(Section):
     at_most: int = Field(200, ge=1, description="The limit is never above this many files.")
     refusals: int = Field(20, ge=1, description="So many refused or undone acts in a row stop automatic acts.")
 
+    @model_validator(mode="after")
+    def _floor_below_ceiling(self) -> Breaker:
+        if self.at_least > self.at_most:
+            raise ValueError("at_least is more than at_most")
+        return self
+
 
 class Settings(Section):
     """photosift's settings."""
@@ -117,7 +230,7 @@ class Settings(Section):
     allow_delete: bool = Field(False, description="Second, explicit permission for action: delete (quarantine first).")
     dry_run: bool = Field(False, description="Always wins: nothing is written below a root.")
     automatic_classes: tuple[MatchClass, ...] = Field(("same-bytes",), description="Classes acted on without a person.")
-    target: Path | None = Field(None, description="Where action: move puts files, at <target>/<root name>/<path>.")
+    target: Folder = Field(None, description="Where action: move puts files, at <target>/<root name>/<path>.")
     remove_empty_folders: bool = Field(False, description="Remove folders that photosift's own acts emptied.")
     keeper_age_seconds: Seconds = Field(
         3600.0, description="A service acting by itself waits until the keeper is known this long."
@@ -126,7 +239,7 @@ class Settings(Section):
     retention_days: float | None = Field(
         None, gt=0, description="Quarantined files are removed after so many days of running; unset: never."
     )
-    managed_folders: tuple[str, ...] = Field(
+    managed_folders: tuple[ManagedFolder, ...] = Field(
         (),
         description="Folders (absolute, or root:path) that another program manages: proposed only until allowed by name.",
     )
@@ -139,19 +252,19 @@ class Settings(Section):
     stats_host: str = Field(
         "127.0.0.1", description="Address of metrics and health; loopback unless you fence it yourself."
     )
-    state_dir: Path | None = Field(None, description="Where photosift remembers; unset: the user's state folder.")
-    nats_url: str = Field("", description="The bus; empty: the bundled server.")
-    nats_credentials_dir: Path | None = Field(None, description="Folder with the users' passwords of an external bus.")
+    state_dir: Folder = Field(None, description="Where photosift remembers; unset: the user's state folder.")
+    nats_url: BusUrl = Field("", description="The bus; empty: the bundled server.")
+    nats_credentials_dir: Folder = Field(None, description="Folder with the users' passwords of an external bus.")
     nats_sync: Literal["always", "fast"] = Field(
         "always",
         description="always: every message is on disk before it counts. fast: a power cut may cost minutes of repeated work.",
     )
-    index_url: str = Field("", description="The index; empty: the embedded one in the state folder.")
+    index_url: IndexUrl = Field("", description="The index; empty: the embedded one in the state folder.")
 
     @field_validator("roots")
     @classmethod
     def _roots_named_once(cls, roots: tuple[Root, ...]) -> tuple[Root, ...]:
-        named = tuple(r if r.name else r.model_copy(update={"name": r.path.resolve().name or "root"}) for r in roots)
+        named = tuple(r if r.name else r.model_copy(update={"name": name_of(r.path.resolve())}) for r in roots)
         names = [r.name for r in named]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
@@ -161,11 +274,19 @@ class Settings(Section):
         return named
 
     @model_validator(mode="after")
+    def _target_holds_no_root(self) -> Settings:
+        """What lies in the target is never looked at (S22): a root inside it would never be seen."""
+        for root in self.roots:
+            if self.target is not None and root.path.is_relative_to(self.target):
+                raise ValueError(f"target is, or contains, the root {root.name}")
+        return self
+
+    @model_validator(mode="after")
     def _delete_is_allowed_twice(self) -> Settings:
         if self.action == "delete" and not self.allow_delete:
-            raise ValueError("action: delete also needs allow_delete: true")
+            raise ValueError("action: delete also needs allow_delete: true (--allow-delete)")
         if self.action == "move" and self.target is None and not self.dry_run:
-            raise ValueError("action: move needs a target")
+            raise ValueError("action: move needs a target (--target)")
         return self
 
     @property

@@ -1,0 +1,226 @@
+"""What a person asks of the services: put back, explain, confirm, allow, adopt; and a file's signature."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from services.cli.exits import STOPPED, WRONG_USAGE, complain, lines_of, run_or_give_up
+from services.cli.moments import moment
+from services.cli.options import Config, Format, Verbose, examples, known_settings, start_log
+
+if TYPE_CHECKING:
+    from shared.config import Settings
+    from shared.messages.outcomes import RequestAnswered
+    from shared.messages.requests import Request
+
+#: seconds until an answer; putting many files back reads each of them
+ANSWER_WITHIN = 60.0
+RESTORE_WITHIN = 24 * 3600.0
+
+
+CONFIRMABLE = ("breaker", "disappearances")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands known."""
+    app.command(
+        epilog=examples(
+            "photosift restore ~/Pictures/a.jpg", "photosift restore --since 1h", "photosift restore --batch 3f2a…"
+        )
+    )(restore)
+    app.command(epilog=examples("photosift explain ~/Pictures/a.jpg"))(explain)
+    app.command(epilog=examples("photosift confirm breaker", "photosift confirm disappearances --root family"))(confirm)
+    app.command(epilog=examples("photosift allow ~/Pictures/Phone"))(allow)
+    app.command(epilog=examples("photosift adopt family", "photosift adopt /photos/family"))(adopt)
+    app.command(epilog=examples("photosift signature a.jpg b.jpg", "photosift signature --exact a.jpg"))(signature)
+    app.command(epilog=examples("nats --server \"$(photosift audit)\" sub 'photosift.>'"))(audit)
+
+
+def restore(
+    path: Annotated[
+        str | None, typer.Argument(metavar="PATH", help="The name a photo had.", show_default=False)
+    ] = None,
+    *,
+    decision: Annotated[
+        str | None, typer.Option("--decision", metavar="ID", help="All that one decision took.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option("--batch", metavar="ID", help="All that one batch took.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="All taken since then: 30m, 2h, 1d, or 2024-05-01T14:00."),
+    ] = None,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Put files back where they were. Nothing is ever overwritten; every file's content is checked."""
+    from shared.errors import UsageError
+    from shared.messages.base import FileRef
+    from shared.messages.requests import RestoreRequested
+    from shared.settings_roots import photo_path
+
+    if sum(each is not None for each in (path, decision, batch, since)) != 1:
+        raise UsageError("name exactly one: PATH, --decision, --batch or --since")
+    settings = known_settings(config)
+    request = RestoreRequested(
+        request_id=_new_id(),
+        file=FileRef.of(photo_path(path, settings.roots)) if path is not None else None,
+        decision_id=decision,
+        batch_id=batch,
+        since=moment(since) if since is not None else None,
+    )
+    _ask(settings, [request], verbose, timeout=RESTORE_WITHIN)
+
+
+def explain(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A photo.")],
+    output: Annotated[
+        Format, typer.Option("--format", metavar="text|json", help="text, or one JSON object.")
+    ] = Format.TEXT,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Say what is known of a photo. And what was decided about it, and why."""
+    import json
+
+    from services.terminal_report import outline
+    from shared.settings_roots import photo_path
+
+    settings = known_settings(config)
+    photo = photo_path(path, settings.roots)
+    start_log(verbose)
+    from services import asking
+
+    found = run_or_give_up(lambda: asking.explain(settings, photo))
+    typer.echo(json.dumps(found, indent=2) if output is Format.JSON else "\n".join(outline(found)))
+
+
+def confirm(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[breaker|disappearances]", help="Without it: both.", show_default=False)
+    ] = None,
+    root: Annotated[
+        str | None, typer.Option("--root", metavar="ROOT", help="Only for this root: name or folder.")
+    ] = None,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Say that you have looked. The breaker is reset, and files that vanished are believed to be gone."""
+    from shared.errors import UsageError
+    from shared.messages.requests import ConfirmRequested
+
+    if what not in (None, *CONFIRMABLE):
+        raise UsageError(f"{what}: nothing to confirm; allowed: {', '.join(CONFIRMABLE)}")
+    settings = known_settings(config)
+    name = root_name(root, settings) if root is not None else None
+    wanted = [what] if what else list(CONFIRMABLE)
+    requests = [ConfirmRequested.model_validate({"request_id": _new_id(), "what": w, "root": name}) for w in wanted]
+    _ask(settings, requests, verbose)
+
+
+def allow(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Its path, or root:path.")],
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Allow acting in a folder that another program manages. What goes there may go on other machines too."""
+    from shared.messages.base import FileRef
+    from shared.messages.requests import AllowRequested
+    from shared.settings_roots import photo_path
+
+    settings = known_settings(config)
+    place = photo_path(folder.rstrip("/") or folder, settings.roots)
+    _ask(settings, [AllowRequested(request_id=_new_id(), folder=FileRef.of(place))], verbose)
+
+
+def adopt(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="Name or folder of the root.")],
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Let this photosift act in a root from now on. After a move to another machine, or a lost state folder."""
+    from shared.messages.requests import AdoptRequested
+
+    settings = known_settings(config)
+    _ask(settings, [AdoptRequested(request_id=_new_id(), root=root_name(root, settings))], verbose)
+
+
+def root_name(given: str, settings: Settings) -> str:
+    """The name of a root given by its name or its folder. Raises ``UsageError`` for anything else."""
+    from shared.errors import UsageError
+
+    by_name = {root.name: root.name for root in settings.roots}
+    by_folder = {os.fspath(root.path): root.name for root in settings.roots}
+    found = by_name.get(given) or by_folder.get(os.path.realpath(os.path.expanduser(given)))
+    if found is None:
+        raise UsageError(f"{given}: no such root; there are: {', '.join(by_name) or 'none yet'}")
+    return found
+
+
+def signature(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Photos.")],
+    exact: Annotated[bool, typer.Option("--exact", help="image-match's own signature, element for element.")] = False,
+) -> None:
+    """Print the signatures of photos. A JSON object a line, with path, mode and the 648 values from -2 to 2."""
+    import json
+
+    from services.analyser.examining import signature_of
+    from shared.errors import PhotosiftError
+    from shared.paths import to_text
+
+    mode: Literal["exact", "canonical"] = "exact" if exact else "canonical"
+    missing = [file for file in files if not os.path.lexists(file)]
+    for file in files:
+        text, encoded = to_text(os.fsencode(file))
+        try:
+            values = signature_of(os.fsencode(file), mode)
+        except (PhotosiftError, OSError) as error:
+            complain(f"{text}: {getattr(error, 'detail', '') or lines_of(error)[0]}")
+            continue
+        line: dict[str, Any] = {"path": text, **({"path_b64": encoded} if encoded else {}), "mode": mode}
+        typer.echo(json.dumps({**line, "values": values}))
+        sys.stdout.flush()
+    if missing:
+        raise typer.Exit(WRONG_USAGE)
+
+
+def audit(config: Config = None) -> None:
+    """Print the address of the bus for listeners. Its user may listen to everything and publish nothing."""
+    from services import asking
+
+    typer.echo(asking.audit_url(known_settings(config)))
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeout: float = ANSWER_WITHIN) -> None:
+    """Send the requests one after the other and print every answer."""
+    from services import asking
+
+    async def all_of_them() -> list[RequestAnswered]:
+        answers: list[RequestAnswered] = []
+        for request in requests:
+            answers += await asking.ask_service(settings, request, timeout=timeout)
+        return answers
+
+    start_log(verbose)
+    answers = run_or_give_up(all_of_them)
+    for answer in answers:
+        _tell(answer)
+    if not answers:
+        complain("nobody answered; is the photosift that holds this state folder working? (photosift config check)")
+        raise typer.Exit(STOPPED)
+
+
+def _tell(answer: RequestAnswered) -> None:
+    from shared.paths import printable
+
+    typer.echo(printable(f"{answer.by}: {'done' if answer.done else 'refused'}: {answer.explanation}"))
