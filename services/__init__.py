@@ -1,1 +1,1 @@
-"""The services and what composes them: ``watcher``, ``analyser``, ``resolver``; ``bootstrap``, ``standalone``, ``cli``."""
+"""``watcher``, ``analyser`` and ``resolver``, and what composes them (``bootstrap``, ``standalone``, ``cli``)."""

@@ -2,7 +2,7 @@
 
 **G1** ``publish`` returns only when the server has stored the message; it raises ``BusUnavailable`` otherwise, and
 may then be called again: the server drops a repeated id within its window, and every handler is idempotent (S18).
-**G2** A delivery that is neither acknowledged, retried nor dead-lettered comes again, after its ``ack_wait`` or a restart.
+**G2** A delivery that is neither acknowledged, retried nor dead-lettered comes again: after ``ack_wait``, a restart.
 **G3** Deliveries of one *ordered* consumer (FS, per partition) come one at a time, in stream order.
 **G4** ``retry`` publishes the message again beside its partition before it acknowledges: a retry blocks nobody.
 **G5** ``dead_letter`` stores message and reason in the dead-letter stream before it acknowledges (S19).

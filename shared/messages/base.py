@@ -13,7 +13,8 @@ from shared.paths import PhotoPath, from_text, to_text
 class Value(BaseModel):
     """A closed, frozen value inside a message."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    #: an infinite expiry or distance is no value, and JSON has no word for it
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Message(Value):

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.errors import MessageRejected
+from shared.errors import MessageRejected, UnsafePath
 from shared.messages import analysis, commands, deadletters, files, outcomes, requests, resolution
 from shared.messages.base import Message
 
@@ -85,6 +85,8 @@ def decode(payload: bytes) -> tuple[Envelope, Message]:
             raise MessageRejected(f"id {envelope.id!r} is not that of its content")
     except ValidationError as error:
         raise MessageRejected(_first_complaint(error)) from error
+    except UnsafePath as error:  # S9
+        raise MessageRejected(str(error)) from error
     return envelope, message
 
 

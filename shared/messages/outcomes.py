@@ -36,7 +36,8 @@ class CommandDone(Message):
 
     @property
     def message_id(self) -> str:
-        return f"out:{self.command_id}"
+        # a command that was refused may be asked again, and then be carried out: that is another fact
+        return f"out:{self.command_id}:{self.outcome}"
 
     @property
     def about(self) -> str:

@@ -93,3 +93,25 @@ class CaughtUp(Message):
     @property
     def about(self) -> str:
         return "resolver"
+
+
+class ApplyAccepted(Message):
+    """What the resolver made of a person's ``ApplyRequested``: so many commands, all stored before this is said."""
+
+    TYPE: ClassVar[str] = "photosift.decision.apply-accepted.v1"
+
+    request_id: str
+    #: the batch that the commands carry
+    batch_id: str
+    #: how many files the executor was asked to take
+    commands: int
+    #: one sentence for a person
+    explanation: str
+
+    @property
+    def message_id(self) -> str:
+        return f"apply:{self.request_id}"
+
+    @property
+    def about(self) -> str:
+        return self.request_id

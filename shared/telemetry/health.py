@@ -64,7 +64,8 @@ def _application(health: Health) -> Callable[[dict[str, Any], Any], Iterable[byt
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
-            return metrics(environ, start_response)
+            answer: Iterable[bytes] = metrics(environ, start_response)
+            return answer
         if path == "/healthz":
             return _answer(start_response, {"alive": True}, well=True)
         if path == "/readyz":

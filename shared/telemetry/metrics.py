@@ -7,6 +7,10 @@ from prometheus_client import Counter, Gauge, Histogram
 FILES = Gauge("photosift_watcher_files", "Files known, by root", ["root"])
 FILE_EVENTS = Counter("photosift_watcher_file_events_total", "File events published, by type", ["type"])
 QUEUE_DEPTH = Gauge("photosift_bus_queue_depth", "Messages not yet acknowledged, by consumer", ["consumer"])
+RETRIES = Counter("photosift_bus_retries_total", "Messages put back for another attempt, by consumer", ["consumer"])
+DEAD_LETTERS = Counter(
+    "photosift_bus_dead_letters_total", "Messages given up, by consumer and reason", ["consumer", "reason"]
+)
 ANALYSES = Counter("photosift_analyser_files_total", "Files analysed, by result", ["result"])
 ANALYSIS_SECONDS = Histogram(
     "photosift_analyser_file_seconds",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+
+#: when all pictures of a small library were taken, seconds since the epoch
+TAKEN = 1_700_000_000
 
 
 def scene(seed: int, size: tuple[int, int] = (640, 480)) -> Image.Image:
@@ -40,4 +45,6 @@ def small_library(folder: Path, *, scenes: int = 6) -> dict[str, Path]:
     made["half-0"] = write_photo(folder / "small" / "000.jpg", 0, size=(320, 240))
     made["copy-1"] = folder / "copies" / "001.jpg"
     made["copy-1"].write_bytes(made["scene-1"].read_bytes())
+    for path in made.values():  # a copy keeps its time, as `cp -p` and cameras do
+        os.utime(path, (TAKEN, TAKEN))
     return made

@@ -1,0 +1,134 @@
+"""A person's questions and requests, brought to the running service, or to one started for the moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.bootstrap import all_in_one, index_to_read
+from services.busplaces import running_bus, state_dir
+from services.following import Following
+from services.resolver.store import read_open_decisions
+from shared.bus.names import SUBJECT_DEC, SUBJECT_OUT
+from shared.bus.port import Bus
+from shared.config import Settings
+from shared.errors import UsageError
+from shared.index.port import FileDoc
+from shared.lifecycle import run
+from shared.messages.outcomes import RequestAnswered
+from shared.messages.requests import Request
+from shared.messages.resolution import GroupDecided
+from shared.paths import PhotoPath, printable
+from shared.statefolder import holder_of
+
+
+async def ask_service(settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
+    """Send a request as a person and wait for its answer; an empty list when nobody answered in ``timeout`` seconds."""
+    async with _somebody(settings) as person:
+        following = Following()
+        listening = await following.start(person, SUBJECT_OUT, SUBJECT_DEC)
+        try:
+            await person.publish(request)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await following.until(lambda: request.request_id in following.answers)
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+        return following.answers.get(request.request_id, [])
+
+
+@contextlib.asynccontextmanager
+async def _somebody(settings: Settings) -> AsyncIterator[Bus]:
+    """A person's connection to the services that hold the state folder; where none does, they work for the moment."""
+    if settings.nats_url or holder_of(state_dir(settings), "watcher") is not None:
+        person = await running_bus(settings).connect("person")
+        try:
+            yield person
+        finally:
+            await person.close()
+        return
+    stop = asyncio.Event()
+    async with all_in_one(settings) as crew, asyncio.TaskGroup() as group:
+        group.create_task(run(crew.services, stop), name="services")
+        try:
+            yield crew.person
+        finally:
+            stop.set()
+
+
+def audit_url(settings: Settings) -> str:
+    """The bus's address with the audit user's name and password in it. Raises ``UsageError`` when no bus is running."""
+    home = running_bus(settings)
+    if not home.url:
+        raise UsageError("no photosift is running on this state folder, and nats_url is empty")
+    if "audit" not in home.credentials:
+        return home.url
+    user, parts = home.credentials["audit"], urlsplit(home.url)
+    return f"{parts.scheme}://{user.user}:{user.password}@{parts.netloc}"
+
+
+async def explain(settings: Settings, photo: PhotoPath) -> dict[str, Any]:
+    """What is known of a photo and what was decided about it; reads the state folder, beside a running service too."""
+    async with index_to_read(settings) as index:
+        doc = (await index.files([photo.file_id])).get(photo.file_id)
+        content = (await index.contents([doc.sha256])).get(doc.sha256) if doc and doc.sha256 else None
+    decisions = await asyncio.to_thread(read_open_decisions, state_dir(settings) / "resolver")
+    return {
+        "path": printable(os.fsencode(_folder_of(settings, photo.root)) + b"/" + photo.rel),
+        "known": _known(doc),
+        "facts": None if content is None else content.facts.model_dump(exclude_none=True),
+        "decisions": [_told(each, photo) for each in decisions if _concerns(each, photo)],
+    }
+
+
+def _folder_of(settings: Settings, name: str) -> str:
+    return next((os.fspath(root.path) for root in settings.roots if root.name == name), name)
+
+
+def _known(doc: FileDoc | None) -> dict[str, Any]:
+    if doc is None:
+        return {
+            "state": "unknown",
+            "explanation": "no scan has seen it, or a rule leaves it out",
+        }
+    told = {
+        "state": doc.state,
+        "sha256": doc.sha256,
+        "version": doc.version,
+        "bytes": doc.stat.size if doc.stat else None,
+        "reason": doc.reason,
+        "explanation": doc.explanation,
+        "doubt": doc.doubt,
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _concerns(decision: GroupDecided, photo: PhotoPath) -> bool:
+    members = (decision.keeper, *(d.member for d in decision.duplicates))
+    return any(member.file.photo == photo for member in members)
+
+
+def _told(decision: GroupDecided, photo: PhotoPath) -> dict[str, Any]:
+    keeper = decision.keeper.file.photo
+    if keeper == photo:
+        return {
+            "decision": decision.decision_id,
+            "kept": True,
+            "stands_for": [d.member.file.photo.text for d in decision.duplicates],
+        }
+    mine = next(d for d in decision.duplicates if d.member.file.photo == photo)
+    return {
+        "decision": decision.decision_id,
+        "kept": False,
+        "keeper": keeper.text,
+        "class": mine.match_class,
+        "distance": mine.distance,
+        "decided_by": mine.decided_by,
+        "action": mine.action,
+        "reason": mine.reason,
+    }

@@ -1,0 +1,89 @@
+"""Where the bus is: the bundled server as a child, the one that runs already, or one that somebody else runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import structlog
+
+from shared.bus.accounts import Credential, read_credentials
+from shared.bus.jetstream import connect, setup
+from shared.bus.port import Bus
+from shared.bus.server import BundledServer
+from shared.config import Settings
+from shared.lifecycle import Service
+from shared.statefolder import StatePart
+
+log = structlog.get_logger()
+
+
+def state_dir(settings: Settings) -> Path:
+    """Where photosift remembers: the setting, else the user's state folder."""
+    return settings.state_dir or Path(platformdirs.user_state_dir("photosift"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusHome:
+    """Where the bus is, and whose passwords may be used there."""
+
+    url: str
+    credentials: Mapping[str, Credential]
+    #: the bundled server, as a service to run; None for an external one
+    server: Service | None = None
+
+    async def connect(self, service: str) -> Bus:
+        return await connect(self.url, self.credentials, service=service)
+
+
+@contextlib.asynccontextmanager
+async def bus_home(settings: Settings) -> AsyncIterator[BusHome]:
+    """The bundled server, started and set up; or the external one that the settings name, set up where we may."""
+    if settings.nats_url:
+        yield await external_bus(settings)
+        return
+    part = StatePart(state_dir(settings), "nats")
+    server = BundledServer(part.folder, sync=settings.nats_sync)
+    try:
+        await server.start()
+        await setup(server.url, server.credentials)
+        yield BusHome(url=server.url, credentials=server.credentials, server=server)
+    finally:
+        await server.stop()
+        part.release()
+
+
+async def external_bus(settings: Settings) -> BusHome:
+    """A server that somebody else runs. Without passwords it fences nothing, so nothing is acted on there (S20)."""
+    credentials: Mapping[str, Credential] = {}
+    if settings.nats_credentials_dir:
+        _, credentials = read_credentials(settings.nats_credentials_dir)
+    if not credentials or "setup-data" in credentials:
+        await setup(settings.nats_url, credentials)
+    return BusHome(url=settings.nats_url, credentials=credentials)
+
+
+def fenced(settings: Settings, home: BusHome) -> Settings:
+    """The settings as they may be on this bus: on one without accounts, only proposing (S20)."""
+    if home.credentials or settings.acting == "propose":
+        return settings
+    log.warning(
+        "bootstrap.acting_refused",
+        why="the bus at nats_url has no accounts, so anybody there could forge a command (S20)",
+        what_now="set nats_credentials_dir, or use the bundled server",
+    )
+    return settings.model_copy(update={"dry_run": True})
+
+
+def running_bus(settings: Settings) -> BusHome:
+    """The bus of the photosift that is running now on this state folder, or of the settings. Raises ``UsageError``."""
+    if settings.nats_url:
+        credentials: Mapping[str, Credential] = {}
+        if settings.nats_credentials_dir:
+            _, credentials = read_credentials(settings.nats_credentials_dir)
+        return BusHome(url=settings.nats_url, credentials=credentials)
+    url, credentials = read_credentials(state_dir(settings) / "nats")
+    return BusHome(url=url, credentials=credentials)

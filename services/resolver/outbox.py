@@ -1,0 +1,119 @@
+"""What is decided and not yet said: written with the decision, deleted when the bus has stored it (S18)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import structlog
+
+from shared.bus.port import Bus
+from shared.errors import PermanentError, TransientError
+from shared.messages.base import Message
+from shared.messages.envelope import Envelope, message_types
+
+log = structlog.get_logger()
+
+#: letters that are read at a time
+_BUNDLE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A message that waits to be published."""
+
+    seq: int
+    message: Message
+    #: whose story it continues
+    cause: Envelope | None
+
+
+class Outbox:
+    """The letters, in order. Every call belongs to a transaction of the store."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def put(self, message: Message, cause: str | None = None) -> None:
+        """``cause`` as ``pack`` made it."""
+        self._db.execute(
+            "INSERT INTO outbox (type, body, cause) VALUES (?, ?, ?)", (message.TYPE, message.model_dump_json(), cause)
+        )
+
+    def first(self, most: int) -> list[Letter]:
+        rows = self._db.execute("SELECT seq, type, body, cause FROM outbox ORDER BY seq LIMIT ?", (most,))
+        return [
+            Letter(seq=seq, message=message_types()[kind].model_validate_json(body), cause=unpack(cause))
+            for seq, kind, body, cause in rows
+        ]
+
+    def sent(self, seqs: Iterable[int]) -> None:
+        self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+
+
+def pack(cause: Envelope) -> str:
+    """An envelope without its content: what a trace needs."""
+    return cause.model_copy(update={"data": {}}).model_dump_json()
+
+
+def unpack(cause: str | None) -> Envelope | None:
+    return None if cause is None else Envelope.model_validate(json.loads(cause))
+
+
+def runs(letters: Sequence[Letter]) -> list[list[Letter]]:
+    """Neighbouring letters of one kind and cause together: the bus keeps no order among those published at once."""
+    found: list[list[Letter]] = []
+    for letter in letters:
+        if found and _kind(found[-1][-1]) == _kind(letter):
+            found[-1].append(letter)
+        else:
+            found.append([letter])
+    return found
+
+
+def _kind(letter: Letter) -> tuple[str, Envelope | None]:
+    return letter.message.TYPE, letter.cause
+
+
+class Postman:
+    """Empties the outbox, in order. One at a time."""
+
+    def __init__(self, bus: Bus, outbox: Outbox, transaction: Callable[[], AbstractContextManager[None]]) -> None:
+        self._bus, self._outbox, self._transaction = bus, outbox, transaction
+
+    async def empty(self, stop: asyncio.Event) -> None:
+        """Publishes what waits. Raises ``BusUnavailable``; what was not stored by the bus waits on."""
+        while not stop.is_set() and (letters := await asyncio.to_thread(self._read)):
+            for run in runs(letters):
+                await self._publish(run)
+                await asyncio.to_thread(self._forget, run)
+
+    async def _publish(self, run: Sequence[Letter]) -> None:
+        try:
+            await self._bus.publish_many([letter.message for letter in run], cause=run[0].cause)
+        except TransientError:
+            raise
+        except PermanentError:
+            for letter in run:
+                await self._publish_or_drop(letter)
+
+    async def _publish_or_drop(self, letter: Letter) -> None:
+        """What the bus will never take must not hold up the rest (S19); it stands in the log and in the store."""
+        try:
+            await self._bus.publish(letter.message, cause=letter.cause)
+        except PermanentError as error:
+            log.error(
+                "resolver.message_dropped", type=letter.message.TYPE, about=letter.message.about, error=str(error)
+            )
+
+    def _read(self) -> list[Letter]:
+        with self._transaction():
+            return self._outbox.first(_BUNDLE)
+
+    def _forget(self, run: Sequence[Letter]) -> None:
+        with self._transaction():
+            self._outbox.sent(letter.seq for letter in run)

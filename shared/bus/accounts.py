@@ -1,0 +1,265 @@
+"""Who may do what on the server (S20), and the nats-server configuration that says so.
+
+Three walls. Accounts: what is published in one, by whatever detour (a pull's reply subject is checked by no
+permission), cannot appear in another; people and audit only see one-way copies of what was stored. Permissions: every
+user has an allow list for both directions. Types: a consumer dead-letters what does not belong on its subject.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shared.bus import names
+from shared.bus.topology import STORED, Account, Topology
+from shared.errors import UsageError
+
+PEOPLE = "PEOPLE"
+AUDIT = "AUDIT"
+CREDENTIALS_FILE = "credentials.json"
+
+Sync = Literal["always", "fast"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A user and all that it may do. Nothing else is allowed."""
+
+    user: str
+    account: str
+    #: subjects it may publish
+    publishes: tuple[str, ...] = ()
+    #: names of the consumers it may pull from and acknowledge; a family ends with "-"
+    consumes: tuple[str, ...] = ()
+    #: streams whose state and consumers it may read
+    reads: tuple[str, ...] = ()
+    #: subjects it may follow, besides its own inbox
+    follows: tuple[str, ...] = ()
+    #: may declare and purge the account's streams and consumers
+    declares: bool = False
+
+
+_DATA, _CONTROL = Account.DATA.value, Account.CONTROL.value
+
+GRANTS: tuple[Grant, ...] = (
+    Grant(user="watcher", account=_DATA, publishes=(names.SUBJECT_FS,), reads=("FS",)),
+    Grant(
+        user="analyser",
+        account=_DATA,
+        publishes=(names.SUBJECT_SIG, "photosift.fs.retry.>", "photosift.dlq.fs"),
+        consumes=(names.ANALYSER_FS,),
+        reads=("FS",),
+    ),
+    Grant(
+        user="resolver-data",
+        account=_DATA,
+        publishes=("photosift.dlq.sig",),
+        consumes=(names.RESOLVER_SIG,),
+        reads=("SIG",),
+    ),
+    Grant(
+        user="resolver",
+        account=_CONTROL,
+        publishes=(names.SUBJECT_DEC, names.SUBJECT_CMD, "photosift.dlqc.out", "photosift.dlqc.req"),
+        consumes=(names.RESOLVER_OUT, names.RESOLVER_REQ),
+        reads=("CMD", "OUT", "REQ"),
+    ),
+    Grant(
+        user="executor",
+        account=_CONTROL,
+        publishes=(names.SUBJECT_OUT, "photosift.dlqc.cmd", "photosift.dlqc.req"),
+        consumes=(names.EXECUTOR_CMD, names.EXECUTOR_REQ),
+        reads=("CMD", "REQ"),
+    ),
+    Grant(user="setup-data", account=_DATA, declares=True),
+    Grant(user="setup-control", account=_CONTROL, declares=True),
+    Grant(user="person", account=PEOPLE, publishes=(names.SUBJECT_REQ,), follows=("photosift.>",)),
+    Grant(user="audit", account=AUDIT, follows=("photosift.>",)),
+)
+
+#: the users behind each service's connections
+SERVICE_USERS: Mapping[str, tuple[str, ...]] = {
+    "watcher": ("watcher", "executor"),
+    "analyser": ("analyser",),
+    "resolver": ("resolver-data", "resolver"),
+    "person": ("person",),
+    "audit": ("audit",),
+    "steward": ("setup-data", "setup-control"),
+}
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A user's name and password; the password is in no representation (S21)."""
+
+    user: str
+    password: str
+
+    @property
+    def is_anonymous(self) -> bool:
+        """For a server without accounts, which fences nothing: the composition root then only proposes (S20)."""
+        return not self.password
+
+    def __repr__(self) -> str:
+        return f"Credential({self.user!r}, …)"
+
+
+def grant_of(user: str) -> Grant:
+    """Raises ``KeyError``."""
+    return {g.user: g for g in GRANTS}[user]
+
+
+def inbox_prefix(user: str) -> str:
+    """Each user has replies of its own: nobody listens to another's."""
+    return f"_INBOX_{user}"
+
+
+def new_credentials() -> dict[str, Credential]:
+    """A fresh random password for every user."""
+    return {g.user: Credential(g.user, secrets.token_urlsafe(24)) for g in GRANTS}
+
+
+def may_publish(grant: Grant, subject: str) -> bool:
+    """Whether the server will let this user publish there."""
+    return any(covers(allowed, subject) for allowed in grant.publishes)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """NATS' subject matching: ``*`` is one token, ``>`` one or more at the end."""
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(given) <= len(wanted):
+            return False
+        given = given[: len(wanted)]
+    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+
+
+def permissions(grant: Grant, topology: Topology) -> dict[str, list[str]]:
+    """Allow lists for ``publish`` and ``subscribe``, as short as the user's work lets them be."""
+    publish = [*grant.publishes, *_api(grant, topology)]
+    # whoever never asks the server for anything gets no inbox
+    inbox = [f"{inbox_prefix(grant.user)}.>"] if publish else []
+    return {"publish": publish, "subscribe": [*inbox, *grant.follows]}
+
+
+def _api(grant: Grant, topology: Topology) -> Iterator[str]:
+    for family in grant.consumes:
+        for consumer in topology.family(family):
+            yield f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
+            yield f"$JS.ACK.{consumer.stream}.{consumer.name}.>"
+    for stream in grant.reads:
+        yield f"$JS.API.STREAM.INFO.{stream}"
+        yield f"$JS.API.CONSUMER.LIST.{stream}"
+    if grant.declares:
+        for declared in (s.name for s in topology.streams if s.account.value == grant.account):
+            for verb in ("CREATE", "UPDATE", "INFO", "PURGE"):
+                yield f"$JS.API.STREAM.{verb}.{declared}"
+            yield f"$JS.API.CONSUMER.LIST.{declared}"
+            yield f"$JS.API.CONSUMER.CREATE.{declared}.>"
+
+
+def configuration(
+    credentials: Mapping[str, Credential],
+    topology: Topology,
+    *,
+    store: Path,
+    listen: str = "127.0.0.1:-1",
+    sync: Sync = "always",
+) -> str:
+    """The configuration file of a nats-server for photosift, as JSON (which nats-server reads as its own language).
+
+    ``store`` is where JetStream keeps its files; port -1 in ``listen`` is a free one, which the server's log names.
+    """
+    jetstream: dict[str, Any] = {
+        "store_dir": str(store),
+        "max_memory_store": 16 << 20,
+        # the streams' sizes are reserved when they are declared; room to enlarge them later
+        "max_file_store": 2 * sum(s.max_bytes for s in topology.streams),
+    }
+    if sync == "always":
+        jetstream["sync_interval"] = "always"
+    server: dict[str, Any] = {
+        "server_name": "photosift",
+        "listen": listen,
+        "max_payload": 1 << 20,
+        "jetstream": jetstream,
+        "accounts": _accounts(credentials, topology),
+    }
+    return json.dumps(server, indent=1)
+
+
+def _accounts(credentials: Mapping[str, Credential], topology: Topology) -> dict[str, Any]:
+    stored = f"{STORED}photosift.>"
+    copies = [{"stream": {"account": a.value, "subject": stored}, "to": "photosift.>"} for a in Account]
+    ask = names.SUBJECT_REQ
+    accounts: dict[str, dict[str, Any]] = {
+        _DATA: {"jetstream": "enabled", "exports": [{"stream": stored, "accounts": [PEOPLE, AUDIT]}]},
+        _CONTROL: {
+            "jetstream": "enabled",
+            "exports": [
+                {"stream": stored, "accounts": [PEOPLE, AUDIT]},
+                {"service": ask, "accounts": [PEOPLE]},
+            ],
+        },
+        PEOPLE: {"imports": [*copies, {"service": {"account": _CONTROL, "subject": ask}}]},
+        AUDIT: {"imports": copies},
+    }
+    for name, account in accounts.items():
+        grants = [g for g in GRANTS if g.account == name]
+        account["users"] = [_user(g, credentials[g.user], topology) for g in grants]
+    return accounts
+
+
+def _user(grant: Grant, credential: Credential, topology: Topology) -> dict[str, Any]:
+    allowed = permissions(grant, topology)
+    return {
+        "user": credential.user,
+        "password": credential.password,
+        "permissions": {way: {"allow": subjects} if subjects else {"deny": ">"} for way, subjects in allowed.items()},
+    }
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read, whole or not at all."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def write_credentials(folder: Path, url: str, credentials: Mapping[str, Credential]) -> None:
+    """Leave url and passwords for the other processes of the same user."""
+    users = {name: c.password for name, c in credentials.items()}
+    write_private(folder / CREDENTIALS_FILE, json.dumps({"url": url, "users": users}, indent=1))
+
+
+def read_credentials(folder: Path, only: Sequence[str] = ()) -> tuple[str, dict[str, Credential]]:
+    """Url (may be empty) and credentials from a folder: ``credentials.json``, or a file of each user's name.
+
+    Raises ``UsageError`` where there are none, or one of ``only`` is missing.
+    """
+    try:
+        url, passwords = _read_passwords(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"no passwords of the bus in {folder}: {error}") from error
+    missing = [user for user in only or () if user not in passwords]
+    if missing or not passwords:
+        raise UsageError(f"no password of {', '.join(missing) or 'anyone'} in {folder}")
+    return url, {user: Credential(user, password) for user, password in passwords.items()}
+
+
+def _read_passwords(folder: Path) -> tuple[str, dict[str, str]]:
+    together = folder / CREDENTIALS_FILE
+    if together.exists():
+        found = json.loads(together.read_text())
+        return str(found["url"]), {str(k): str(v) for k, v in found["users"].items()}
+    files = {g.user: folder / g.user for g in GRANTS}
+    return "", {user: path.read_text().strip() for user, path in files.items() if path.is_file()}

@@ -1,0 +1,254 @@
+"""One user's connection: kept for ever, said once when it is lost, foreign errors translated (G7)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from shared.bus.accounts import Credential, inbox_prefix
+from shared.bus.port import BusUnavailable, NotPermitted
+from shared.errors import PermanentError
+
+log = structlog.get_logger()
+
+#: seconds the server may take to answer
+ANSWER_WITHIN = 5.0
+_RECONNECT_EVERY = 0.25
+#: a link that is open only at this end is given up after 20-30 s (bus.md, traps)
+_PING_EVERY = 10
+_REFUSED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
+#: the server's error numbers for: stream full (messages, bytes), storage or memory used up, too many of anything
+_FULL = {10077, 10047, 10023, 10028, 10026, 10027}
+_NOT_FOUND = {10014, 10059}
+_TOO_LONG = 10054
+
+Receiver = Callable[[Msg], Awaitable[None]]
+
+
+class TooLong(PermanentError):
+    """The message is longer than its stream takes."""
+
+    code = "message-too-long"
+
+
+class NotDeclared(BusUnavailable):
+    """The stream or consumer is not declared on the server."""
+
+    code = "not-declared"
+
+
+class Link:
+    """A connection that comes back by itself, with its subscriptions."""
+
+    def __init__(self, url: str, credential: Credential, *, service: str, answer_within: float = ANSWER_WITHIN) -> None:
+        self.user, self._answer_within = credential.user, answer_within
+        self._url, self._credential, self._service = url, credential, service
+        self._client = Client()
+        self._subscriptions: dict[str, Receiver] = {}
+        self._when_back: set[Callable[[], None]] = set()
+        self._connected, self._closing = asyncio.Event(), False
+        self._refused: set[str] = set()
+        self._revival: asyncio.Task[None] | None = None
+
+    async def open(self, patience: float) -> None:
+        """Connect, waiting for the server for ``patience`` seconds. Raises ``BusUnavailable`` or ``NotPermitted``."""
+        loop = asyncio.get_running_loop()
+        deadline, said = loop.time() + patience, False
+        while True:
+            try:
+                return await self._connect()
+            except (OSError, nats.errors.Error, TimeoutError) as error:
+                if "authorization" in str(error).lower():  # no class of its own while connecting
+                    raise NotPermitted(f"user {self.user} at {self._url}: wrong password") from error
+                if loop.time() >= deadline:
+                    raise BusUnavailable(f"no answer from {self._url}: {error!r}") from error
+                if not said:
+                    log.warning("bus.server_awaited", url=self._url, user=self.user, error=str(error))
+                    said = True
+            await asyncio.sleep(_RECONNECT_EVERY)
+
+    async def _connect(self) -> None:
+        client = Client()
+
+        async def on_closed() -> None:
+            if client is self._client:
+                self._on_closed()
+
+        # the first connection without reconnecting: wrong passwords and closed ports are told apart at once
+        try:
+            await client.connect(
+                self._url, **self._options(), closed_cb=on_closed, allow_reconnect=False, max_reconnect_attempts=1
+            )
+        except BaseException:
+            await client.close()
+            raise
+        client.options.update(allow_reconnect=True, max_reconnect_attempts=-1)
+        self._client = client
+        for subject, receiver in self._subscriptions.items():
+            await client.subscribe(subject, cb=receiver)
+        self._connected.set()
+
+    def _options(self) -> dict[str, Any]:
+        known = {} if self.is_anonymous else {"user": self.user, "password": self._credential.password}
+        return {
+            **known,
+            "name": f"photosift-{self._service}",
+            "inbox_prefix": inbox_prefix(self.user),
+            "connect_timeout": 2,
+            "reconnect_time_wait": _RECONNECT_EVERY,
+            "ping_interval": _PING_EVERY,
+            "max_outstanding_pings": 2,
+            "drain_timeout": 5,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_lost,
+            "reconnected_cb": self._on_back,
+        }
+
+    async def _on_error(self, error: Exception) -> None:
+        if refused := _REFUSED.search(str(error)):
+            self._refused.add(refused.group(2))
+            log.warning("bus.operation_refused", user=self.user, what=refused.group(1), subject=refused.group(2))
+        elif isinstance(error, nats.errors.SlowConsumerError):
+            log.warning("bus.messages_missed", user=self.user, subject=error.subject)
+        else:  # attempts to reconnect: the loss was said once
+            log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+
+    async def _on_lost(self) -> None:
+        if self._connected.is_set() and not self._closing:
+            log.warning("bus.connection_lost", user=self.user)
+        self._connected.clear()
+
+    async def _on_back(self) -> None:
+        log.info("bus.connection_restored", user=self.user)
+        self._connected.set()
+        for tell in tuple(self._when_back):
+            tell()
+
+    def _on_closed(self) -> None:
+        """The client gives up by itself after some errors of the server; photosift does not."""
+        if not self._closing and (self._revival is None or self._revival.done()):
+            self._revival = asyncio.create_task(self._revive(), name=f"revive {self.user}")
+
+    async def _revive(self) -> None:
+        while not self._closing:
+            try:
+                await self._connect()
+            except (OSError, nats.errors.Error, TimeoutError) as error:
+                log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+                await asyncio.sleep(4 * _RECONNECT_EVERY)
+            else:
+                return await self._on_back()
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self._credential.is_anonymous
+
+    async def wait_until_up(self) -> None:
+        await self._connected.wait()
+
+    def tell_when_back(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call ``tell`` after every reconnection; returns what ends that."""
+        self._when_back.add(tell)
+        return lambda: self._when_back.discard(tell)
+
+    def inbox(self) -> str:
+        return str(self._client.new_inbox())
+
+    async def subscribe(self, subject: str, receiver: Receiver) -> Callable[[], Awaitable[None]]:
+        """Receive a subject until the returned call; the subscription stands on the server when this returns."""
+        self._subscriptions[subject] = receiver
+        try:
+            subscription = await self._client.subscribe(subject, cb=receiver)
+            # nats-py writes a PING past what it has buffered: only the second answer comes after the subscription
+            for _ in range(2):
+                await self._client.flush(int(ANSWER_WITHIN))
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            self._subscriptions.pop(subject, None)
+            raise BusUnavailable(f"{subject}: {error!r}") from error
+
+        async def end() -> None:
+            self._subscriptions.pop(subject, None)
+            try:
+                await subscription.unsubscribe()
+            except (nats.errors.Error, OSError):
+                log.debug("bus.subscription_gone", subject=subject)
+
+        return end
+
+    async def send(
+        self, subject: str, payload: bytes = b"", *, reply: str = "", headers: Mapping[str, str] = {}
+    ) -> None:
+        """Publish without an answer. Raises ``BusUnavailable``."""
+        try:
+            await self._client.publish(subject, payload, reply=reply, headers=dict(headers) or None)
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(f"{subject}: {error!r}") from error
+
+    async def ask(self, subject: str, payload: bytes = b"", *, headers: Mapping[str, str] = {}) -> bytes:
+        """Publish and wait for the one answer. Raises ``BusUnavailable``, ``NotDeclared`` or ``NotPermitted``."""
+        within = self._answer_within
+        try:
+            async with asyncio.timeout(within):
+                await self._connected.wait()
+                answer = await self._client.request(subject, payload, timeout=within, headers=dict(headers) or None)
+        except nats.errors.NoRespondersError as error:
+            raise NotDeclared(f"nobody stores {subject}") from error
+        except nats.errors.MaxPayloadError as error:
+            raise TooLong(f"{len(payload)} bytes on {subject}") from error
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            if subject in self._refused:
+                raise NotPermitted(f"{self.user} may not publish {subject}") from error
+            raise BusUnavailable(f"no answer on {subject} within {within} s") from error
+        return bytes(answer.data)
+
+    async def call(self, subject: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A call of JetStream's API. Raises as ``ask``, and ``PermanentError`` for what the server refuses."""
+        payload = json.dumps(request).encode() if request is not None else b""
+        return checked(await self.ask(subject, payload), subject)
+
+    async def close(self) -> None:
+        """Send what is pending and disconnect; never waits for a server that is away."""
+        self._closing = True
+        if self._revival is not None:
+            self._revival.cancel()
+            await asyncio.gather(self._revival, return_exceptions=True)
+        try:
+            if self._client.is_connected:
+                await self._client.flush(2)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+        if self._client.options:  # a client that never tried has nothing to close, and says so loudly
+            await self._client.close()
+
+
+def checked(answer: bytes, subject: str) -> dict[str, Any]:
+    """The answer's JSON; its ``error`` in photosift's words."""
+    try:
+        found: dict[str, Any] = json.loads(answer)
+    except ValueError as error:
+        raise BusUnavailable(f"{subject}: no JSON in the answer") from error
+    if complaint := found.get("error"):
+        raise translated(complaint, subject)
+    return found
+
+
+def translated(complaint: Mapping[str, Any], subject: str) -> Exception:
+    """JetStream's error as photosift's: full and not declared may pass, the rest does not."""
+    number, text = complaint.get("err_code"), f"{subject}: {complaint.get('description')}"
+    if number in _FULL:
+        return BusUnavailable(f"full: {text}")
+    if number in _NOT_FOUND:
+        return NotDeclared(text)
+    if number == _TOO_LONG:
+        return TooLong(text)
+    if complaint.get("code", 500) >= 500:
+        return BusUnavailable(text)
+    return PermanentError(text)

@@ -1,0 +1,187 @@
+"""The steward declares streams and consumers, clears up what everyone has acknowledged, and measures the queues."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from shared.bus.accounts import Credential, grant_of
+from shared.bus.jetstream.bus import close_links, open_links
+from shared.bus.jetstream.counting import Counter, unfinished
+from shared.bus.jetstream.link import Link, NotDeclared
+from shared.bus.port import BusUnavailable
+from shared.bus.topology import DUPLICATE_WINDOW, STORED, Account, Consumer, Stream, Topology, declared
+from shared.errors import PermanentError
+from shared.lifecycle import unless_stopped
+from shared.telemetry import metrics
+
+log = structlog.get_logger()
+
+#: seconds between two rounds of clearing up
+ROUND = 60.0
+#: messages that are worth a purge
+WORTH_IT = 1_000
+
+
+async def setup(url: str, credentials: Mapping[str, Credential], topology: Topology | None = None) -> None:
+    """Declare or update everything; what is as it should be stays untouched. Raises as ``Steward.connect``."""
+    steward = await Steward.connect(url, credentials, topology=topology)
+    try:
+        await steward.declare()
+    finally:
+        await steward.close()
+
+
+class Steward:
+    """Holds the ``setup`` users of both accounts."""
+
+    def __init__(self, links: Mapping[str, Link], topology: Topology) -> None:
+        self._links, self._topology = links, topology
+        self._link = {Account(grant_of(user).account): link for user, link in links.items()}
+        self._counter = {account: Counter(link) for account, link in self._link.items()}
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        credentials: Mapping[str, Credential],
+        *,
+        topology: Topology | None = None,
+        patience: float = 30.0,
+    ) -> Steward:
+        """Raises ``BusUnavailable``, ``NotPermitted``, ``UsageError``."""
+        links = await open_links(url, credentials, service="steward", patience=patience)
+        return cls(links, topology or declared())
+
+    async def close(self) -> None:
+        await close_links(self._links)
+
+    async def declare(self) -> None:
+        """Streams first, then the consumers that are missing or different."""
+        for stream in self._topology.streams:
+            await self._declare_stream(stream)
+            known = await self._counter[stream.account].consumers(stream.name)
+            wanted = self._topology.consumers_of(stream.name)
+            different = [c for c in wanted if not _is_as_wanted(known.get(c.name), c)]
+            await asyncio.gather(*(self._declare_consumer(stream.account, c) for c in different))
+
+    async def _declare_stream(self, stream: Stream) -> None:
+        link, config = self._link[stream.account], stream_config(stream)
+        try:
+            found = (await self._counter[stream.account].stream(stream.name))["config"]
+        except NotDeclared:
+            await link.call(f"$JS.API.STREAM.CREATE.{stream.name}", config)
+        else:
+            if any(found.get(key) != value for key, value in config.items()):
+                await link.call(f"$JS.API.STREAM.UPDATE.{stream.name}", config)
+
+    async def _declare_consumer(self, account: Account, consumer: Consumer) -> None:
+        subject = f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}.{consumer.filter}"
+        await self._link[account].call(subject, {"stream_name": consumer.stream, "config": consumer_config(consumer)})
+
+    async def backlog(self, consumer: str) -> int:
+        """As ``Bus.backlog``, for every consumer. Raises ``BusUnavailable``."""
+        family = self._topology.family(consumer)
+        return await self._counter_of(family[0].stream).backlog(family)
+
+    async def last_seq(self, stream: str) -> int:
+        """Sequence of the last message that a stream stored; 0 for none."""
+        return await self._counter_of(stream).last_seq(stream)
+
+    def _counter_of(self, stream: str) -> Counter:
+        return self._counter[self._topology.stream(stream).account]
+
+    async def purge_consumed(self, *, worth_it: int = WORTH_IT) -> dict[str, int]:
+        """Purge every stream below what all its consumers have acknowledged; returns how many messages, by stream."""
+        purged = {}
+        for stream in self._topology.streams:
+            consumers = self._topology.consumers_of(stream.name)
+            if consumers:
+                purged[stream.name] = await self._purge(stream, consumers, worth_it)
+        return purged
+
+    async def _purge(self, stream: Stream, consumers: Sequence[Consumer], worth_it: int) -> int:
+        counter = self._counter[stream.account]
+        state = (await counter.stream(stream.name))["state"]  # before the consumers: see floor()
+        infos = await counter.consumers(stream.name)
+        below = floor(state["last_seq"], [infos.get(c.name) for c in consumers])
+        if below - state["first_seq"] + 1 < worth_it:
+            return 0
+        answer = await self._link[stream.account].call(f"$JS.API.STREAM.PURGE.{stream.name}", {"seq": below + 1})
+        return int(answer["purged"])
+
+    async def run(self, stop: asyncio.Event, *, every: float = ROUND) -> None:
+        """A round now and then (``lifecycle.Service``)."""
+        while await unless_stopped(stop, every):
+            try:
+                await self.declare()
+                await self.purge_consumed()
+                await self.measure()
+            except (BusUnavailable, PermanentError) as error:
+                log.warning("bus.round_failed", error=str(error))
+
+    async def measure(self) -> None:
+        """Set the queue depths."""
+        for stream in {c.stream for c in self._topology.consumers}:
+            infos = await self._counter_of(stream).consumers(stream)
+            depths: dict[str, int] = {}
+            for name, info in infos.items():
+                family = name.rstrip("0123456789").rstrip("-")
+                depths[family] = depths.get(family, 0) + unfinished(info)
+            for family, depth in depths.items():
+                metrics.QUEUE_DEPTH.labels(family).set(depth)
+
+
+def floor(last_seq: int, infos: Sequence[dict[str, Any] | None]) -> int:
+    """[pure] The sequence up to which nobody needs a message any more.
+
+    A consumer with nothing open needs nothing of what the stream held *before* it was asked (``last_seq``); its own
+    floor says little, since it stays at the last message that its filter let through. A missing one may need all.
+    """
+    return min((last_seq if _is_idle(i) else i["ack_floor"]["stream_seq"]) if i else 0 for i in infos)
+
+
+def _is_idle(info: dict[str, Any]) -> bool:
+    return unfinished(info) == 0
+
+
+def _is_as_wanted(info: dict[str, Any] | None, consumer: Consumer) -> bool:
+    if info is None:
+        return False
+    found = info["config"]
+    return all(found.get(key) == value for key, value in consumer_config(consumer).items())
+
+
+def stream_config(stream: Stream) -> dict[str, Any]:
+    """[pure] JetStream's stream configuration (ADR-2 names; times in ns)."""
+    return {
+        "name": stream.name,
+        "subjects": [stream.subject],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old" if stream.drops_oldest else "new",
+        "compression": "s2",
+        "max_bytes": stream.max_bytes,
+        "max_msg_size": stream.max_message or -1,
+        "max_age": 0,
+        "num_replicas": 1,
+        "duplicate_window": int(DUPLICATE_WINDOW * 1e9),
+        "allow_atomic": True,
+        "republish": {"src": stream.subject, "dest": f"{STORED}{stream.subject}"},
+    }
+
+
+def consumer_config(consumer: Consumer) -> dict[str, Any]:
+    """[pure] JetStream's consumer configuration."""
+    return {
+        "durable_name": consumer.name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(consumer.ack_wait * 1e9),
+        "max_deliver": -1,
+        "filter_subject": consumer.filter,
+        "max_ack_pending": consumer.max_ack_pending,
+    }

@@ -1,0 +1,35 @@
+"""[pure] Why bytes give no picture. ``code`` is the reason that stands in messages."""
+
+from __future__ import annotations
+
+from shared.errors import PermanentError
+
+
+class PictureRefused(PermanentError):
+    """There is no picture to be had from these bytes."""
+
+    code = "not-a-picture"
+
+
+class NotAPicture(PictureRefused):
+    """The content is no picture of a known kind."""
+
+    code = "not-a-picture"
+
+
+class Truncated(PictureRefused):
+    """The picture ends before its own end."""
+
+    code = "truncated"
+
+
+class Corrupt(PictureRefused):
+    """The picture is damaged."""
+
+    code = "corrupt"
+
+
+class TooLarge(PictureRefused):
+    """The picture needs more memory to decode than one file may use."""
+
+    code = "too-large"

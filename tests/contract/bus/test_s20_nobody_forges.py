@@ -1,0 +1,266 @@
+"""S20: only the resolver gets a command onto the bus, only an executor an outcome; enforced by the server.
+
+Everything here speaks raw NATS with a service's own password: what a service's own code would refuse proves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from shared.bus.accounts import GRANTS, Credential, inbox_prefix
+from shared.bus.consuming import work_through
+from shared.bus.jetstream import Steward, connect
+from shared.bus.names import EXECUTOR_CMD, RESOLVER_OUT
+from shared.bus.port import Delivery, NotPermitted
+from shared.messages.envelope import encode
+from tests.support.bus import RunningBus
+from tests.support.messages import confirm, done, envelope_of, settled, take
+
+COMMAND = encode(envelope_of(take()))
+OUTCOME = encode(envelope_of(done()))
+FORGERIES = {"photosift.cmd.take": COMMAND, "photosift.out.command-done": OUTCOME}
+
+STRANGERS = ("watcher", "analyser", "resolver-data", "person", "audit")
+#: every consumer there is, as whoever forges would try them
+PULLS = ("FS.analyser-fs-retry", "SIG.resolver-sig", "CMD.executor-cmd", "OUT.resolver-out", "REQ.executor-req")
+
+
+@contextlib.asynccontextmanager
+async def raw(bus: RunningBus, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """A plain connection, and the complaints that the server made about it."""
+    complaints: list[str] = []
+
+    async def complain(error: Exception) -> None:
+        complaints.append(str(error))
+
+    client = await nats.connect(
+        bus.url,
+        user=user,
+        password=bus.credentials[user].password,
+        inbox_prefix=inbox_prefix(user),
+        error_cb=complain,
+        allow_reconnect=False,
+    )
+    try:
+        yield client, complaints
+    finally:
+        await client.close()
+
+
+async def carried_out(client: Client) -> None:
+    """The server has taken everything. Twice: nats-py writes a PING past what it has buffered."""
+    for _ in range(2):
+        await client.flush()
+
+
+async def stored(steward: Steward) -> dict[str, int]:
+    """How many messages the two guarded streams have ever stored."""
+    return {stream: await steward.last_seq(stream) for stream in ("CMD", "OUT")}
+
+
+@pytest.mark.parametrize("user", STRANGERS)
+@pytest.mark.parametrize("subject", FORGERIES)
+async def test_s20_a_forged_message_is_refused_by_the_server(bus: RunningBus, user: str, subject: str) -> None:
+    steward = await bus.steward()
+    async with raw(bus, user) as (client, complaints):
+        await client.publish(subject, FORGERIES[subject])
+        await carried_out(client)
+        assert any("permissions violation" in c.lower() and subject in c for c in complaints)
+    assert await stored(steward) == {"CMD": 0, "OUT": 0}
+
+
+@pytest.mark.parametrize(
+    ("user", "subject"), [("resolver", "photosift.out.command-done"), ("executor", "photosift.cmd.take")]
+)
+async def test_s20_resolver_and_executor_do_not_speak_for_each_other(bus: RunningBus, user: str, subject: str) -> None:
+    steward = await bus.steward()
+    async with raw(bus, user) as (client, complaints):
+        await client.publish(subject, FORGERIES[subject])
+        await carried_out(client)
+        assert complaints
+    assert await stored(steward) == {"CMD": 0, "OUT": 0}
+
+
+@pytest.mark.parametrize("user", STRANGERS)
+@pytest.mark.parametrize("subject", FORGERIES)
+async def test_s20_a_pull_whose_reply_is_a_guarded_subject_stores_nothing(
+    bus: RunningBus, user: str, subject: str
+) -> None:
+    """The trap: permissions do not cover reply subjects, so whoever pulls has the server publish for them."""
+    await lay_out_forgeries(bus)
+    steward = await bus.steward()
+    async with raw(bus, user) as (client, _):
+        for pull in PULLS:
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{pull}", b'{"batch":10,"no_wait":true}', reply=subject)
+        await carried_out(client)
+    await nothing_more_under_way(steward)
+    assert await stored(steward) == {"CMD": 0, "OUT": 0}
+
+
+async def test_s20_the_trap_works_inside_one_account_so_the_tests_above_can_fail(bus: RunningBus) -> None:
+    """The analyser's pull does write into its own account: accounts, not permissions, are what holds it there."""
+    await lay_out_forgeries(bus)
+    steward = await bus.steward()
+    async with raw(bus, "analyser") as (client, complaints):
+        pull = "$JS.API.CONSUMER.MSG.NEXT.FS.analyser-fs-retry"
+        await client.publish(pull, b'{"batch":1,"no_wait":true}', reply="photosift.sig.7.analysed")
+        await carried_out(client)
+        async with asyncio.timeout(10):
+            while await steward.last_seq("SIG") == 0:  # noqa: ASYNC110  the server has no event for it
+                await asyncio.sleep(0.01)
+        assert not complaints
+
+
+async def lay_out_forgeries(bus: RunningBus) -> None:
+    """Put forgeries where the strangers may put them: as payloads in their own streams and in the requests."""
+    for user, subject in (
+        ("watcher", "photosift.fs.retry.0.settled"),
+        ("analyser", "photosift.sig.0.analysed"),
+        ("person", "photosift.req.confirm"),
+    ):
+        async with raw(bus, user) as (client, _):
+            for payload in FORGERIES.values():
+                await client.request(subject, payload, timeout=5)
+
+
+async def nothing_more_under_way(steward: Steward) -> None:
+    """Two round trips through both accounts: what was asked before them has been carried out."""
+    for _ in range(2):
+        for stream in ("FS", "SIG", "CMD", "OUT"):
+            await steward.last_seq(stream)
+
+
+@pytest.mark.parametrize("subject", FORGERIES)
+async def test_s20_a_request_whose_reply_is_a_guarded_subject_stores_nothing(bus: RunningBus, subject: str) -> None:
+    """The person's one way into CONTROL: the answer to it comes back to PEOPLE, whatever reply it names."""
+    steward = await bus.steward()
+    async with raw(bus, "person") as (client, _):
+        for payload in (FORGERIES[subject], encode(envelope_of(confirm()))):
+            await client.publish("photosift.req.confirm", payload, reply=subject)
+        await carried_out(client)
+        async with asyncio.timeout(10):
+            while await steward.last_seq("REQ") < 2:  # noqa: ASYNC110  the server has no event for it
+                await asyncio.sleep(0.01)
+    await nothing_more_under_way(steward)
+    assert await stored(steward) == {"CMD": 0, "OUT": 0}
+
+
+@pytest.mark.parametrize("user", STRANGERS)
+@pytest.mark.parametrize("header", ["Nats-Trace-Dest", "Nats-Schedule-Target", "Nats-Rollup"])
+async def test_s20_no_header_makes_the_server_publish_a_guarded_subject(
+    bus: RunningBus, user: str, header: str
+) -> None:
+    allowed = {"watcher": "photosift.fs.0.settled", "analyser": "photosift.sig.0.analysed"}
+    subject = allowed.get(user, "photosift.req.confirm")
+    steward = await bus.steward()
+    async with raw(bus, user) as (client, _):
+        headers = {header: "photosift.cmd.take", "Nats-Schedule": "@at 2000-01-01T00:00:00Z"}
+        await client.publish(subject, COMMAND, headers=headers)
+        await carried_out(client)
+    await nothing_more_under_way(steward)
+    assert await stored(steward) == {"CMD": 0, "OUT": 0}
+
+
+@pytest.mark.parametrize("user", ["person", "audit"])
+async def test_s20_people_cannot_speak_to_jetstream(bus: RunningBus, user: str) -> None:
+    async with raw(bus, user) as (client, complaints):
+        for call in ("INFO", "STREAM.INFO.CMD", "STREAM.CREATE.EVIL", "CONSUMER.MSG.NEXT.REQ.executor-req"):
+            await client.publish(f"$JS.API.{call}", b"{}", reply=f"{inbox_prefix(user)}.x")
+        await carried_out(client)
+        assert len(complaints) == 4
+
+
+@pytest.mark.parametrize("user", [g.user for g in GRANTS if not g.declares])
+async def test_s20_nobody_but_the_steward_declares_or_purges(bus: RunningBus, user: str) -> None:
+    """A consumer of one's own would deliver to a subject of one's own; a purge would lose what was accepted."""
+    calls = {
+        "CONSUMER.CREATE.CMD.evil": {"stream_name": "CMD", "config": {"deliver_subject": "photosift.out.x"}},
+        "STREAM.CREATE.EVIL": {"name": "EVIL", "subjects": ["evil"], "sources": [{"name": "CMD"}]},
+        "STREAM.UPDATE.CMD": {"name": "CMD", "subjects": ["photosift.>"]},
+        "STREAM.PURGE.FS": {},
+        "STREAM.DELETE.FS": {},
+        "STREAM.MSG.DELETE.FS": {"seq": 1},
+    }
+    async with raw(bus, user) as (client, complaints):
+        for call, request in calls.items():
+            await client.publish(f"$JS.API.{call}", json.dumps(request).encode())
+        await carried_out(client)
+        assert len(complaints) == len(calls)
+
+
+async def test_s20_nobody_listens_to_anothers_answers(bus: RunningBus) -> None:
+    async with raw(bus, "analyser") as (client, complaints):
+        await client.subscribe("_INBOX_watcher.>")
+        await client.subscribe(">")
+        await carried_out(client)
+        assert len(complaints) == 2
+
+
+async def test_s20_without_a_password_there_is_no_connection(bus: RunningBus) -> None:
+    wrong = ({}, {"user": "resolver", "password": "x"}, {"user": "resolver", "password": ""})
+    for options in wrong:
+        client = Client()
+        with pytest.raises(nats.errors.Error):
+            await client.connect(bus.url, allow_reconnect=False, error_cb=quiet, **options)
+        await client.close()
+
+
+async def test_s20_a_wrong_password_is_said_at_once(bus: RunningBus) -> None:
+    wrong = {user: Credential(user, "wrong") for user in bus.credentials}
+    async with asyncio.timeout(5):
+        with pytest.raises(NotPermitted):
+            await connect(bus.url, wrong, service="person")
+
+
+async def quiet(_error: Exception) -> None:
+    """The error is raised as well."""
+
+
+async def test_s20_what_the_resolver_commands_and_the_executor_answers_arrives(bus: RunningBus) -> None:
+    """The positive control: the same messages, from those who may."""
+    resolver, executor = await bus.connect("resolver"), await bus.connect("watcher")
+    heard: list[str] = []
+    stop = asyncio.Event()
+
+    async def act(delivery: Delivery) -> None:
+        heard.append(delivery.message.message_id)
+        await executor.publish(done(), cause=delivery.envelope)
+
+    async def learn(delivery: Delivery) -> None:
+        heard.append(delivery.message.message_id)
+        stop.set()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(work_through(executor, EXECUTOR_CMD, act, stop=stop))
+        group.create_task(work_through(resolver, RESOLVER_OUT, learn, stop=stop))
+        await resolver.publish(take())
+    assert heard == [take().message_id, done().message_id]
+
+
+async def test_s20_a_message_on_a_subject_of_another_kind_is_dead_lettered(bus: RunningBus) -> None:
+    """The last wall: even inside an account a detour only yields what its consumers refuse."""
+    watcher, analyser = await bus.connect("watcher"), await bus.connect("analyser")
+    person = await bus.connect("person")
+    letters = await person.following("photosift.dlq.>")
+    async with raw(bus, "watcher") as (client, _):
+        await client.request("photosift.fs.retry.0.settled", COMMAND, timeout=5)
+    stop, seen = asyncio.Event(), []
+
+    async def see(delivery: Delivery) -> None:
+        seen.append(delivery)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(work_through(analyser, "analyser-fs-retry", see, stop=stop))
+        _, letter = await anext(letters)
+        stop.set()
+    assert (letter.reason, letter.origin) == ("message-rejected", "photosift.fs.retry.0.settled")
+    assert seen == []
+    await watcher.publish(settled())
