@@ -1,0 +1,83 @@
+"""A person's requests to the executor: restore, adopt, confirm, allow. Ids, never authority over a path. (S20)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.watcher.homeward import Stays
+from services.watcher.items import Item
+from services.watcher.ownership import NotAdopted
+from services.watcher.restoring import Restored, Restoring
+from services.watcher.workbench import Workbench
+from shared.errors import PhotosiftError
+from shared.messages.outcomes import RequestAnswered
+from shared.messages.requests import AdoptRequested, AllowRequested, ConfirmRequested, Request, RestoreRequested
+from shared.paths import PhotoPath, printable
+
+#: how many of the files that stay are named in the answer
+NAMED = 5
+
+
+class Answering:
+    """Does what is asked and says what became of it. Raises ``JournalFailed``."""
+
+    def __init__(self, bench: Workbench, restoring: Restoring, *, by: str) -> None:
+        self._b, self._restoring, self._by = bench, restoring, by
+
+    def restore(self, request: RestoreRequested) -> tuple[RequestAnswered, tuple[PhotoPath, ...]]:
+        """The answer, and the files that are back."""
+        selected = self._restoring.select(request)
+        if not selected:
+            return self.no(request, "nothing is held for that: nothing was put back"), ()
+        done = self._restoring.restore(selected)
+        text = f"{len(done.back)} of {len(selected)} files are back{_staying(done)}"
+        return self.answer(request, done=not done.stays, text=text, count=len(done.back)), done.back
+
+    def adopt(self, request: AdoptRequested) -> RequestAnswered:
+        if self._b.settings.acting == "propose" and not self._b.ownership.has_acted_in(request.root):
+            if request.root not in self._b.roots:
+                return self.no(request, f"there is no root {printable(request.root)}")
+            text = f"root {request.root} is believed as it is now; nothing was written there, because nothing may act"
+            return self.answer(request, done=True, text=text)  # S6
+        try:
+            found = self._b.ownership.adopt(request.root)
+        except NotAdopted as error:
+            return self.no(request, str(error))
+        text = f"root {request.root} is this photosift's now; {found} items were read back from their records"
+        return self.answer(request, done=True, text=text, count=found)
+
+    def confirm_breaker(self, request: ConfirmRequested) -> RequestAnswered:
+        if request.root is not None and request.root not in self._b.roots:
+            return self.no(request, f"there is no root {printable(request.root)}")
+        count = self._b.counters.confirm(request.root)
+        text = f"{count} acts and all refusals so far count no more; automatic acting goes on"
+        return self.answer(request, done=True, text=text, count=count)
+
+    def allow(self, request: AllowRequested) -> RequestAnswered:
+        """By name: the folder itself, not what lies above it (S24)."""
+        try:
+            folder = request.folder.photo
+        except PhotosiftError as error:
+            return self.no(request, str(error))
+        if folder.root not in self._b.roots:
+            return self.no(request, f"there is no root {printable(folder.root)}")
+        self._b.counters.allow(folder.root, folder.rel, self._b.clock.now())
+        return self.answer(request, done=True, text=f"acting in {folder.text} is allowed now")
+
+    def no(self, request: Request, text: str) -> RequestAnswered:
+        return self.answer(request, done=False, text=text)
+
+    def answer(self, request: Request, *, done: bool, text: str, count: int = 0) -> RequestAnswered:
+        return RequestAnswered(request_id=request.request_id, by=self._by, done=done, explanation=text, count=count)
+
+
+def _staying(done: Restored) -> str:
+    if not done.stays:
+        return ""
+    named = "; ".join(why.explanation for _, why in _first(done.stays))
+    more = f"; and {len(done.stays) - NAMED} more" if len(done.stays) > NAMED else ""
+    return f"; {len(done.stays)} stay where they are: {named}{more}"
+
+
+def _first(stays: Sequence[tuple[Item, Stays]]) -> Sequence[tuple[Item, Stays]]:
+    return stays[:NAMED]

@@ -1,0 +1,156 @@
+"""What the executor looks at before it acts: both files, their folders, their mounts. (S4, S7, S8, S22, S24)"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.watcher.counters import Counters
+from services.watcher.disk import Disk, InUse, NotThere, OpenFile, Spot, TreeRoot
+from services.watcher.evidence import Looked, PlaceFacts
+from services.watcher.ignoring import managed_folder_of, manager_by, not_live
+from services.watcher.quarantine import TARGET_MARKER, ancestors, is_listed, joined
+from services.watcher.tokens import told_apart
+from services.watcher.units import part_of_a_unit
+from shared.config import Root
+from shared.errors import PermanentError, PhotosiftError
+from shared.messages.commands import TakeFile
+from shared.paths import PhotoPath, printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A file as it was looked for. What is opened belongs to the caller's stack."""
+
+    looked: Looked
+    tree: TreeRoot
+    spot: Spot | None = None
+    file: OpenFile | None = None
+
+    @property
+    def opened(self) -> tuple[Spot, OpenFile]:
+        """Raises ``NotThere``."""
+        if self.spot is None or self.file is None:
+            raise NotThere(str(self.tree.path))
+        return self.spot, self.file
+
+
+class RootGone(PermanentError):
+    """The folder of a root is not there."""
+
+    code = "root-unknown"
+
+
+class Inspecting:
+    """Looks; touches nothing but, where two mounts must be told apart, a token (S4)."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        roots: Mapping[str, Root],
+        target: Path | None,
+        managed: tuple[str, ...],
+        counters: Counters,
+    ) -> None:
+        self._disk, self._roots, self._target, self._counters = disk, roots, target, counters
+        self._managed = {name: _listed_folders(root, managed) for name, root in roots.items()}
+
+    def open_root(self, stack: ExitStack, root: str) -> TreeRoot:
+        """Raises ``RootGone``."""
+        try:
+            return stack.enter_context(self._disk.open_root(self._roots[root].path))
+        except NotThere as error:
+            raise RootGone(root) from error
+
+    def look_for(self, stack: ExitStack, path: PhotoPath) -> Found:
+        """From its root by name: walked, listed, opened (S8, S9)."""
+        tree = self.open_root(stack, path.root)
+        try:
+            spot = stack.enter_context(tree.spot(path.rel))
+            stat = spot.look()
+            if stat is None:
+                return Found(looked=Looked(stat=None), tree=tree)
+            file = stack.enter_context(spot.open())
+        except NotThere:
+            return Found(looked=Looked(stat=None), tree=tree)
+        except InUse:
+            return Found(looked=Looked(stat=stat, in_use=True), tree=tree)
+        except PhotosiftError as error:
+            return Found(looked=Looked(stat=None, problem=str(error)), tree=tree)
+        looked = Looked(stat=file.stat, in_use=file.is_open_elsewhere())
+        return Found(looked=looked, tree=tree, spot=spot, file=file)
+
+    def places(self, command: TakeFile, victim: Found, keeper: Found) -> PlaceFacts:
+        path, other = command.victim.file.photo, command.keeper.file.photo
+        return PlaceFacts(
+            victim=victim.looked,
+            keeper=keeper.looked,
+            victim_place=self.not_live(victim.tree, path),
+            keeper_place=self.not_live(keeper.tree, other),
+            managed=self.manager(victim.tree, path),
+            unit=_unit(victim.tree, path),
+            maybe_one_file=self._maybe_one_file(command, victim, keeper),
+        )
+
+    def not_live(self, tree: TreeRoot, path: PhotoPath) -> str | None:
+        """Why nothing at this place is live (S22), else None."""
+        skip = not_live(path.rel)
+        if skip is not None:
+            return skip.reason
+        absolute = Path(os.fsdecode(path.below(os.fsencode(tree.path.resolve()))))
+        if self._target is not None and absolute.is_relative_to(self._target.resolve()):
+            return "the target, where taken files lie"
+        if any(is_listed(tree, joined(above, TARGET_MARKER)) for above in ancestors(path.folder)):
+            return "a target of photosift"
+        return None
+
+    def manager(self, tree: TreeRoot, path: PhotoPath) -> str | None:
+        """The managed folder that a file lies in (S24); None where there is none, or a person allowed it by name."""
+        marked = {above for above in ancestors(path.folder) if _has_manager(tree, above)}
+        folder = managed_folder_of(path.rel, marked | self._managed[path.root])
+        if folder is None or folder in self._counters.allowed(path.root):
+            return None
+        return f"{path.root}:{printable(folder)}"
+
+    def _maybe_one_file(self, command: TakeFile, victim: Found, keeper: Found) -> bool:
+        """S4: equal in hash and mtime, on two mounts that may show one file, and no token tells them apart."""
+        a, b = command.victim, command.keeper
+        if victim.spot is None or keeper.spot is None or (a.sha256, a.mtime_ns) != (b.sha256, b.mtime_ns):
+            return False
+        one, other = victim.spot.mount(), keeper.spot.mount()
+        if one.mount_id == other.mount_id or not any(m.is_layered or m.is_network for m in (one, other)):
+            return False
+        sides = ((victim.tree, a.file.photo.folder), (keeper.tree, b.file.photo.folder))
+        return not told_apart(self._disk, *sides)
+
+
+def _has_manager(tree: TreeRoot, folder: bytes) -> bool:
+    try:
+        return any(manager_by(name) for name in tree.list_folder(folder))
+    except NotThere:
+        return False
+
+
+def _unit(tree: TreeRoot, path: PhotoPath) -> str | None:
+    try:
+        return part_of_a_unit(path.name, tree.list_folder(path.folder))
+    except NotThere:
+        return None  # then the victim is not there either, which another rule says
+
+
+def _listed_folders(root: Root, managed: tuple[str, ...]) -> set[bytes]:
+    """The user's own list (absolute, or ``root:path``), as folders below this root."""
+    found, top = set(), root.path.resolve()
+    for entry in managed:
+        name, colon, rel = entry.partition(":")
+        absolute = top / rel.strip("/") if colon and name == root.name else Path(entry).resolve()
+        if absolute.is_relative_to(top):
+            below = str(absolute.relative_to(top))
+            found.add(b"" if below == "." else os.fsencode(below))
+        elif top.is_relative_to(absolute):
+            found.add(b"")
+    return found

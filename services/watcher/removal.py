@@ -1,0 +1,151 @@
+"""Letting quarantined files go for good: only after the retention, and only with a live copy read from disk now. (S11)
+
+Nobody's word for the copy is taken: the executor opens it, fsyncs it, drops its cached pages, reads and hashes it.
+What has no such copy is listed as *last copy* and stays, however long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from services.watcher.evidence import same_file
+from services.watcher.items import Item
+from services.watcher.journalfile import JournalFailed
+from services.watcher.orders import breaker_of
+from services.watcher.quarantine import discard, folder_of
+from services.watcher.workbench import Workbench
+from shared.clock import utc
+from shared.errors import PhotosiftError
+from shared.messages.base import FileRef
+from shared.messages.outcomes import ItemRemoved
+from shared.paths import PhotoPath
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """What one round did."""
+
+    removed: int
+    #: items whose time is over, but that are the last copy as far as the disk tells
+    last_copies: tuple[Item, ...]
+    #: why it stopped early, or None
+    stopped: str | None
+
+
+class Removal:
+    """Runs now and then. Raises ``JournalFailed``."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._b = bench
+
+    def note_today(self) -> None:
+        """Retention counts days on which the service ran; a step of the clock only lengthens it."""
+        self._b.counters.run_on(utc(self._b.clock.now()).date().isoformat())
+
+    def due(self) -> list[Item]:
+        """Items whose retention is over; none without a retention set by the user, or where deleting is not allowed."""
+        days = self._b.settings.retention_days
+        if days is None or self._b.settings.acting != "delete":
+            return []
+        held = self._b.items.in_state("held")
+        return [item for item in held if _is_quarantined(item) and self._b.counters.days_since(item.day) > days]
+
+    def remove_due(self) -> Removed:
+        """One round over what is due; stops where the breaker opens (S13)."""
+        removed, last_copies = 0, list[Item]()
+        for item in self.due():
+            root = item.record.origin.root
+            if root not in self._b.roots or self._b.sight.doubt(root) or self._b.ownership.why_not(root):
+                continue
+            stopped = breaker_of(root, self._b)
+            if stopped is not None:
+                return Removed(removed=removed, last_copies=tuple(last_copies), stopped=stopped)
+            if self._remove(item):
+                removed += 1
+            else:
+                last_copies.append(item)
+        return Removed(removed=removed, last_copies=tuple(last_copies), stopped=None)
+
+    def _remove(self, item: Item) -> bool:
+        try:
+            with ExitStack() as stack:
+                copy = self._live_copy(stack, item)
+                if copy is None:
+                    return False
+                self._let_go(stack, item, copy)
+        except JournalFailed:
+            raise
+        except (PhotosiftError, OSError):
+            return False  # it stays; the next round looks again
+        return True
+
+    def _let_go(self, stack: ExitStack, item: Item, copy: PhotoPath) -> None:
+        record = item.record
+        tree = self._b.inspecting.open_root(stack, record.origin.root)
+        self._b.fault("remove:before-mark")
+        self._b.items.mark(item.item_id, "removing")
+        self._b.fault("remove:before-release")
+        with tree.spot(record.place_rel) as spot:
+            self._b.disk.release(spot)
+        self._b.fault("remove:before-result")
+        now = self._b.clock.now()
+        message = ItemRemoved(
+            item_id=item.item_id,
+            file=FileRef.of(record.origin),
+            sha256=record.sha256,
+            live_copy=FileRef.of(copy),
+            done_at=now,
+        )
+        self._b.items.finish(item, "removed", message, now)
+        with suppress(PhotosiftError):
+            discard(self._b.disk, tree, folder_of(record.place_rel))
+
+    def _live_copy(self, stack: ExitStack, item: Item) -> PhotoPath | None:
+        """A live file, read from disk just now, with the item's bytes; None: nothing is known, and nothing released."""
+        for path in self._candidates(item):
+            with suppress(PhotosiftError):
+                if self._is_live_copy(stack, path, item):
+                    return path
+        return None
+
+    def _is_live_copy(self, stack: ExitStack, path: PhotoPath, item: Item) -> bool:
+        if path.root not in self._b.roots or not self._may_stand(path, item):
+            return False
+        found = self._b.inspecting.look_for(stack, path)
+        if found.file is None or found.looked.in_use or self._b.inspecting.not_live(found.tree, path):
+            return False
+        found.file.settle_to_disk()
+        if found.file.hash_from_disk() != item.record.sha256:
+            return False
+        return not self._is_the_item(stack, found.file.stat.dev, found.file.stat.ino, item)
+
+    def _is_the_item(self, stack: ExitStack, dev: int, ino: int, item: Item) -> bool:
+        """A hard link into the quarantine is no second copy."""
+        tree = self._b.inspecting.open_root(stack, item.record.origin.root)
+        with tree.spot(item.record.place_rel) as spot, spot.open() as file:
+            other = file.stat.model_copy(update={"dev": dev, "ino": ino})
+            return same_file(file.stat, other)
+
+    def _may_stand(self, path: PhotoPath, item: Item) -> bool:
+        """S22, S14, S23: a live role, a root that is known, and ours."""
+        role = self._b.roots[path.root].role
+        if role == "backup" or (role == "incoming" and path.root != item.record.origin.root):
+            return False
+        known = self._b.sight.doubt(path.root) is None and self._b.ownership.why_not(path.root) is None
+        return known and self._b.ownership.overlap(path.root) is None
+
+    def _candidates(self, item: Item) -> Iterator[PhotoPath]:
+        """The keeper it was taken for, and, where that was taken later, that one's own keeper, and so on."""
+        seen: set[PhotoPath] = set()
+        path: PhotoPath | None = item.record.keeper
+        while path is not None and path not in seen:
+            yield path
+            seen.add(path)
+            later = self._b.items.taken_from(path)
+            path = later[0].record.keeper if later else None
+
+
+def _is_quarantined(item: Item) -> bool:
+    return item.record.tree == "root" and item.record.command.action == "delete"

@@ -1,0 +1,84 @@
+"""Everything the executor works with, put together once over one journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.watcher.closing import Closing
+from services.watcher.counters import Counters
+from services.watcher.disk import Disk, FaultPoint, TreeRoot, no_fault
+from services.watcher.folders import Folders
+from services.watcher.homeward import Homeward
+from services.watcher.inspecting import Inspecting
+from services.watcher.items import Items
+from services.watcher.journal import Journal
+from services.watcher.journalfile import JournalFile
+from services.watcher.keepers import Keepers
+from services.watcher.moving import Moving
+from services.watcher.ownership import Ownership
+from services.watcher.places import Places
+from services.watcher.settingaside import SettingAside
+from services.watcher.sight import Sight
+from shared.clock import Clock
+from shared.config import Settings
+from shared.paths import PhotoPath
+
+
+class Workbench:
+    """Held by one executor; ``folder`` is the watcher's part of the state folder, locked by the caller.
+
+    Raises ``JournalFailed``.
+    """
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        settings: Settings,
+        clock: Clock,
+        folder: Path,
+        sight: Sight,
+        fault_point: FaultPoint = no_fault,
+    ) -> None:
+        self.disk, self.settings, self.clock, self.sight, self.fault = disk, settings, clock, sight, fault_point
+        self.roots = {root.name: root for root in settings.roots}
+        self.file = JournalFile(folder)
+        self.journal, self.items, self.counters = Journal(self.file), Items(self.file), Counters(self.file)
+        self.ownership = Ownership(
+            disk=disk, folder=folder, file=self.file, items=self.items, roots=self.roots, target=settings.target
+        )
+        self.inspecting = Inspecting(
+            disk=disk,
+            roots=self.roots,
+            target=settings.target,
+            managed=settings.managed_folders,
+            counters=self.counters,
+        )
+        self.keepers = Keepers(self.inspecting)
+        self.aside = SettingAside(disk, fault_point)
+        self.moving = Moving(disk=disk, target=settings.target, file=self.file, journal=self.journal, fault=fault_point)
+        self.homeward = Homeward(disk=disk, roots=self.roots, items=self.items)
+        self.places = Places(disk=disk, roots=self.roots, file=self.file, journal=self.journal, homeward=self.homeward)
+        self.closing = Closing(
+            journal=self.journal, places=self.places, folders=self._folders(), clock=clock, fault=fault_point
+        )
+
+    def _folders(self) -> Folders:
+        return Folders(
+            disk=self.disk,
+            roots=self.roots,
+            items=self.items,
+            journal=self.journal,
+            clock=self.clock,
+            may=self._may_remove_folder,
+            enabled=self.settings.remove_empty_folders,
+        )
+
+    def _may_remove_folder(self, tree: TreeRoot, inside: PhotoPath) -> bool:
+        return self.inspecting.manager(tree, inside) is None
+
+    def close(self) -> None:
+        """Let go of every claim and file."""
+        self.keepers.rest()
+        self.ownership.close()
+        self.file.close()
