@@ -31,3 +31,9 @@ lint: install
 
 test: lint
 	$(BIN)/pytest -m "not long" $(PYTEST)
+
+# SMALL=1: the form that CI runs
+bench: install
+	$(BIN)/python benchmarks/bench_analyse.py $(if $(SMALL),--rounds 3)
+	$(BIN)/python benchmarks/bench_index.py $(if $(SMALL),--rows 100000)
+	$(BIN)/python benchmarks/bench_scan.py $(if $(SMALL),--photos 60 --rounds 1)
