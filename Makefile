@@ -13,7 +13,7 @@ $(VENV)/installed: constraints.txt pyproject.toml
 	  || { echo "photosift needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r constraints.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 constraints:
@@ -34,6 +34,6 @@ test: lint
 
 # SMALL=1: the form that CI runs
 bench: install
-	$(BIN)/python benchmarks/bench_analyse.py $(if $(SMALL),--rounds 3)
-	$(BIN)/python benchmarks/bench_index.py $(if $(SMALL),--rows 100000)
-	$(BIN)/python benchmarks/bench_scan.py $(if $(SMALL),--photos 60 --rounds 1)
+	$(BIN)/python -m benchmarks.bench_analyse $(if $(SMALL),--rounds 3)
+	$(BIN)/python -m benchmarks.bench_index $(if $(SMALL),--rows 100000)
+	$(BIN)/python -m benchmarks.bench_scan $(if $(SMALL),--photos 60 --rounds 1)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from shared.bus.port import Bus
 from shared.messages.base import Message
 from shared.messages.envelope import Envelope
+from shared.messages.files import FileEvent
 from shared.messages.outcomes import CommandDone, FolderRemoved, RequestAnswered
 from shared.messages.resolution import ApplyAccepted, CaughtUp
 
@@ -20,6 +21,8 @@ class Following:
     def __init__(self, heard: Heard = lambda _message: None) -> None:
         self._heard = heard
         self._changed = asyncio.Condition()
+        #: file events published
+        self.files = 0
         self.folders_removed = 0
         self.caught_up: CaughtUp | None = None
         self.accepted: dict[str, ApplyAccepted] = {}
@@ -40,6 +43,8 @@ class Following:
 
     def _note(self, message: Message) -> None:
         match message:
+            case FileEvent():
+                self.files += 1
             case FolderRemoved():
                 self.folders_removed += 1
             case CaughtUp():

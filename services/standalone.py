@@ -6,32 +6,21 @@ There is no shortcut between them: they meet on the bus, which alone tells ``sca
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-from services.applying import count_of
 from services.bootstrap import Crew, all_in_one, stats_server
 from services.following import Following
+from services.look import Look, teller
 from services.report import Row, rows
-from services.terminal import ApplyChoice, ApplyCount, Phase, Progress
-from shared.bus.names import ANALYSER_FS, RESOLVER_OUT, RESOLVER_SIG
+from services.terminal import ApplyChoice, ApplyCount, Progress
 from shared.config import Settings
 from shared.lifecycle import run
-from shared.messages.analysis import Analysed
 from shared.messages.base import Message
-from shared.messages.files import PassFinished
-from shared.messages.outcomes import CommandDone
-from shared.messages.requests import ApplyRequested
-from shared.messages.resolution import GroupDecided
 
 T = TypeVar("T")
-#: seconds between two looks at the queues while nothing is said on the bus
-_LOOK_EVERY = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +35,64 @@ class ScanResult:
     finished: bool
 
 
-async def run_all(settings: Settings, *, stop: asyncio.Event) -> None:
-    """The all-in-one: one full pass, then it stays and watches, until ``stop`` is set."""
+async def run_all(settings: Settings, *, stop: asyncio.Event, host: Host | None = None) -> None:
+    """The all-in-one: one full pass, then it stays and watches, until ``stop`` is set.
+
+    ``host`` shows a person at a terminal what is going on; without one the log says it.
+    """
     async with all_in_one(settings) as crew:
+        showing = () if host is None else (_Showing(crew, host),)
         with stats_server(settings, crew.health):
-            await run([*crew.services, crew.eyes], stop)
+            await run([*crew.services, crew.eyes, *showing], stop)
+
+
+class Host(Protocol):
+    """Who shows a person what ``run`` does."""
+
+    progress: Progress
+
+    def look_finished(self, result: ScanResult) -> None:
+        """The first pass is over."""
+
+    def heard(self, message: Message) -> None:
+        """Something was said on the bus after that."""
+
+
+class _Showing:
+    """Tells the host of the first pass, then of whatever happens; a ``lifecycle.Service``."""
+
+    def __init__(self, crew: Crew, host: Host) -> None:
+        self._crew, self._host = crew, host
+        self._looked = False
+        self._tell = teller(host.progress)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        following = Following(self._heard)
+        listening = await following.start(self._crew.person)
+        looking = asyncio.create_task(self._look(following), name="look")
+        await stop.wait()
+        for task in (looking, listening):
+            task.cancel()
+        await asyncio.wait([looking, listening])
+
+    def _heard(self, message: Message) -> None:
+        if self._looked:
+            self._host.heard(message)
+        else:
+            self._tell(message)
+
+    async def _look(self, following: Following) -> None:
+        look, started = Look(crew=self._crew, following=following, progress=self._host.progress), time.time()
+        await look.at_a_pass_of_the_eyes()
+        report = await self._crew.report(since=started, seconds=look.seconds)
+        self._looked = True
+        self._host.look_finished(ScanResult(report=report, rows=rows(report), finished=True))
 
 
 async def analyse_only(settings: Settings, *, progress: Progress, stop: asyncio.Event) -> bool:
     """Fill the index and stop. False when it was stopped before its end."""
     async with all_in_one(settings.model_copy(update={"dry_run": True})) as crew:
-        look = _Look(crew=crew, following=Following(_teller(progress)), progress=progress)
+        look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
         return await _beside(crew, look.following, stop, look.at_every_file()) is not None
 
 
@@ -74,13 +110,13 @@ async def scan(
     """
     started = time.time()
     async with all_in_one(settings, apply=apply) as crew:
-        look = _Look(crew=crew, following=Following(_teller(progress)), progress=progress)
+        look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
         finished = await _beside(crew, look.following, stop, _to_the_end(look, apply, ask)) is not None
         report = await crew.report(since=started, seconds=look.seconds)
     return ScanResult(report=report, rows=rows(report), finished=finished)
 
 
-async def _to_the_end(look: _Look, apply: ApplyChoice | None, ask: Callable[[ApplyCount], bool]) -> bool:
+async def _to_the_end(look: Look, apply: ApplyChoice | None, ask: Callable[[ApplyCount], bool]) -> bool:
     await look.at_every_file()
     await look.until_resolved()
     if apply is not None:
@@ -107,110 +143,3 @@ async def _beside(crew: Crew, following: Following, stop: asyncio.Event, work: C
             task.cancel()
         services_stop.set()
     return result
-
-
-def _teller(progress: Progress) -> Callable[[Message], None]:
-    """Moves the bars with what is said on the bus."""
-
-    def tell(message: Message) -> None:
-        if isinstance(message, Analysed):
-            progress.advance("analyse")
-        elif isinstance(message, GroupDecided):
-            progress.advance("rank")
-        elif isinstance(message, CommandDone):
-            progress.advance("act")
-
-    return tell
-
-
-@dataclass(kw_only=True)
-class _Look:
-    """One look at the roots, phase by phase."""
-
-    crew: Crew
-    following: Following
-    progress: Progress
-    #: by phase; ``settle`` is the part of ``count`` that waited for young files
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def phase(self, name: Phase) -> Iterator[None]:
-        started = time.monotonic()
-        self.progress.phase(name)
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.monotonic() - started, 3)
-            self.progress.done(name)
-
-    async def at_every_file(self) -> bool:
-        """Phases 1 to 3: every file of every root is known, and its result is in the index."""
-        with self.phase("clean"), self.phase("count"):
-            passes = await self.crew.eyes.full_pass()
-            self._tell(passes.values())
-        with self.phase("analyse"):
-            self.progress.total("analyse", sum(p.published for p in passes.values()))
-            await _until(lambda: self._is_empty(ANALYSER_FS))
-        return True
-
-    def _tell(self, passes: Iterable[PassFinished]) -> None:
-        self.seconds["settle"] = round(max((p.waited for p in passes), default=0.0), 3)
-        for one in passes:
-            self.progress.advance("clean", one.gone)
-            self.progress.advance("count", one.files)
-            if one.unknown:
-                self.progress.note(f"{one.root}: {one.unknown}")
-
-    async def until_resolved(self) -> None:
-        """Phase 4: the resolver has decided about the last result there is."""
-        with self.phase("rank"):
-            await self._until_caught_up()
-
-    async def _until_caught_up(self) -> None:
-        for consumers in (RESOLVER_OUT, ANALYSER_FS, RESOLVER_SIG):
-            await _until(partial(self._is_empty, consumers))
-        last = await self.crew.steward.last_seq("SIG")
-        await self.following.until(lambda: self._resolved(last))
-
-    def _resolved(self, last: int) -> bool:
-        caught_up = self.following.caught_up
-        return caught_up is not None and caught_up.sig_seq >= last and caught_up.open_commands == 0
-
-    async def act(self, apply: ApplyChoice, ask: Callable[[ApplyCount], bool]) -> None:
-        """Phase 5: a person's word for one batch, sent as any person would send it."""
-        with self.phase("act"):
-            count = count_of(
-                await self.crew.resolver.open_decisions(),
-                apply,
-                target=self.crew.target,
-                limit=self.crew.breaker_limit(),
-            )
-            if not await asyncio.to_thread(ask, count) or count.files == 0:
-                return
-            await self._request(apply, count)
-
-    async def _request(self, apply: ApplyChoice, count: ApplyCount) -> None:
-        request = ApplyRequested(
-            request_id=uuid.uuid4().hex,
-            action=apply.action,
-            classes=apply.classes,
-            roots=tuple(root.name for root in self.crew.settings.roots),
-            target=self.crew.target,
-            at_most=count.files,
-        )
-        await self.crew.person.publish(request)
-        await self.following.until(lambda: request.request_id in self.following.accepted)
-        accepted = self.following.accepted[request.request_id]
-        self.progress.total("act", accepted.commands)
-        self.progress.note(accepted.explanation)
-        # what was taken is gone for the watcher, then for the index, and then no decision names it any more
-        await self.following.until(lambda: len(self.following.outcomes.get(accepted.batch_id, ())) >= accepted.commands)
-
-    async def _is_empty(self, consumers: str) -> bool:
-        return await self.crew.steward.backlog(consumers) == 0
-
-
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    # the server's queues are asked: nobody publishes that one has run empty
-    while not await holds():  # noqa: ASYNC110
-        await asyncio.sleep(_LOOK_EVERY)

@@ -176,14 +176,31 @@ def run(
 
 
 def _run(settings: Settings, verbose: int) -> None:
-    from services import standalone
     from shared.paths import printable
 
-    start_log(verbose + 1)
     watched = ", ".join(printable(os.fsencode(root.path)) for root in settings.roots)
     doing = {"propose": "proposing only", "move": "moving copies aside", "delete": "moving copies into quarantine"}
     complain(f"watching {watched}; {doing[settings.acting]}; Ctrl-C ends it")
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        _run_at_a_terminal(settings, verbose)
+    else:
+        _run_with_a_log(settings, verbose)
+
+
+def _run_with_a_log(settings: Settings, verbose: int) -> None:
+    from services import standalone
+
+    start_log(verbose + 1)
     run_until_signal(lambda stop: standalone.run_all(settings, stop=stop))
+
+
+def _run_at_a_terminal(settings: Settings, verbose: int) -> None:
+    from services import standalone
+    from services.cli.hosting import TerminalHost
+
+    with TerminalHost(settings) as host:
+        start_log(verbose)
+        run_until_signal(lambda stop: standalone.run_all(settings, stop=stop, host=host))
 
 
 def analyse(

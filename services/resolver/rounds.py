@@ -112,12 +112,12 @@ class Rounds:
         return decisions
 
     def _write(self, planned: Sequence[Planned], terms: Terms) -> Round:
-        standing: list[tuple[str, Decision, str | None]] = []
-        for one in planned:
-            known = self._withdraw_what_fell(one, terms)
-            standing += [
-                (self._decide(base, d, known, one, terms), d, one.component.cause) for base, d in one.decisions
-            ]
+        known = [self._withdraw_what_fell(one) for one in planned]
+        standing = [
+            (self._decide(base, decision, stood, one, terms), decision, one.component.cause)
+            for one, stood in zip(planned, known, strict=True)
+            for base, decision in one.decisions
+        ]
         # a person's batch asks for what the service was refused by itself; only its own repetition is dropped
         within = terms.batch_id if terms.confirmed else None
         wanted = commands_for(
@@ -135,7 +135,7 @@ class Rounds:
             self._wake(one, terms, wanted)
         return wanted
 
-    def _withdraw_what_fell(self, one: Planned, terms: Terms) -> dict[str, str]:
+    def _withdraw_what_fell(self, one: Planned) -> dict[str, str]:
         """Withdraws what no longer holds; first, so that no file ever stands in two decisions (S3)."""
         book = self._store.decisions
         known = book.involved(one.component.hashes, [c.file_id for c in one.candidates])

@@ -95,10 +95,16 @@ class Homeward:
         if record.tree == "target":
             self._disk.restore_attributes(origin, record.saved_attributes)  # what the target could not hold (S10)
         if source.look() is not None:
-            self.retire(tree, record)
+            self._retire(tree, record)
         return None
 
-    def retire(self, tree: TreeRoot, record: Record) -> None:
+    def retire_copy(self, moved: Record) -> None:
+        """A complete copy in the target, whose first one is home again, goes with its record."""
+        with self._disk.open_root(Path(moved.target or "")) as tree:
+            self._retire(tree, moved)
+            self._clear(tree, moved)
+
+    def _retire(self, tree: TreeRoot, record: Record) -> None:
         """Let a second copy go whose first one is home, read back from disk: from a private name only (D6)."""
         private = record.place_rel
         if record.tree == "target":

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from services.watcher.disk import Attributes
 from services.watcher.journal import say
-from services.watcher.journalfile import JournalFile
+from services.watcher.journalfile import Change, JournalFile
 from services.watcher.records import Record, parse
 from shared.messages.base import Message
 from shared.paths import PhotoPath
@@ -90,7 +90,15 @@ class Items:
     def mark(self, item_id: str, state: ItemState) -> None:
         self._file.write(lambda db: _mark(db, item_id, state))
 
-    def finish(self, item: Item, state: Literal["restored", "removed"], message: Message, at: float) -> None:
+    def finish(
+        self,
+        item: Item,
+        state: Literal["restored", "removed"],
+        message: Message,
+        *,
+        at: float,
+        also: Sequence[Change] = (),
+    ) -> None:
         """The item is gone from its place: state, the restored pair and the outcome in one transaction."""
 
         def change(db: sqlite3.Connection) -> None:
@@ -99,6 +107,8 @@ class Items:
                 command = item.record.command
                 pair = sorted((command.victim.sha256, command.keeper.sha256))
                 db.execute("INSERT OR REPLACE INTO restored VALUES (?, ?, ?)", (*pair, at))
+            for step in also:
+                step(db)
             say(db, message, None)
 
         self._file.write(change)

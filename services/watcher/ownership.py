@@ -104,12 +104,17 @@ class Ownership:
             lock = self._lock(root, tree)
         except LockHeld as error:
             return _held_elsewhere(root, error)
-        owner = lock.read()
-        refusal = self._stranger(root, tree, owner)
+        try:
+            owner = lock.read()
+            refusal = self._stranger(root, tree, owner)
+            if refusal is None:
+                generation = owner.generation if owner else 1
+                self._hold(root, lock, Owner(journal=self._file.id, generation=generation, epoch=0))
+        finally:
+            if root not in self._claims:
+                lock.close()
         if refusal is not None:
-            lock.close()
             return refusal
-        self._hold(root, lock, Owner(journal=self._file.id, generation=owner.generation if owner else 1, epoch=0))
         self._look_for_overlaps()
         return None
 

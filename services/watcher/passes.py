@@ -16,7 +16,7 @@ from services.watcher.judging import Judge, LookAnywhere
 from services.watcher.looking import FolderSeen, Tree, Unreadable, same_file
 from services.watcher.observing import Place
 from services.watcher.remembering import Note
-from services.watcher.rescan import compare, lies_in_any
+from services.watcher.rescan import compare, is_renamed, lies_in_any
 from services.watcher.settling import Look, Moment, is_old_enough
 from services.watcher.snapshot import Snapshot
 from services.watcher.tables import joined
@@ -152,10 +152,14 @@ class Pass:
         self.closed |= {joined(seen.rel, name): skip for name, skip in seen.closed.items()}
 
     def _sort(self, rel: bytes, facts: Facts, step: _Step) -> None:
-        if is_old_enough(look_of(facts), self._now, self._settle):
+        if is_old_enough(look_of(facts), self._now, self._settle) or self._is_just_renamed(facts):
             step.settled.append((rel, facts))
         else:
             self.young[rel] = facts
+
+    def _is_just_renamed(self, facts: Facts) -> bool:
+        """Only its name is young: what it holds had settled before (S16)."""
+        return any(is_renamed(known, facts) for _, known in self._snapshot.of_inode(facts.ino))
 
     def _write(self, step: _Step) -> None:
         root = self.place.name

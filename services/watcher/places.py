@@ -80,15 +80,11 @@ class Places:
             return moved, self._homeward.bring(moved)
         stays = self._homeward.bring(record)
         if stays is None and moved is not None:
-            self._retire(moved)
+            with suppress(PhotosiftError, OSError):
+                self._homeward.retire_copy(moved)
         return record, stays
 
     def _is_surely_aside(self, record: Record) -> bool:
         with suppress(PhotosiftError):
             return self.is_aside(record)
         return False
-
-    def _retire(self, moved: Record) -> None:
-        """A complete copy in the target whose first one is home again."""
-        with suppress(PhotosiftError), self._disk.open_root(Path(moved.target or "")) as tree:
-            self._homeward.retire(tree, moved)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
+from services.watcher.counters import count_act
 from services.watcher.evidence import same_file
 from services.watcher.items import Item
 from services.watcher.journalfile import JournalFailed
@@ -91,6 +92,7 @@ class Removal:
             self._b.disk.release(spot)
         self._b.fault("remove:before-result")
         now = self._b.clock.now()
+        counted = count_act(record.origin.root, "removed", at=now, confirmed=False)  # S13: removals count too
         message = ItemRemoved(
             item_id=item.item_id,
             file=FileRef.of(record.origin),
@@ -98,7 +100,7 @@ class Removal:
             live_copy=FileRef.of(copy),
             done_at=now,
         )
-        self._b.items.finish(item, "removed", message, now)
+        self._b.items.finish(item, "removed", message, at=now, also=(counted,))
         with suppress(PhotosiftError):
             discard(self._b.disk, tree, folder_of(record.place_rel))
 

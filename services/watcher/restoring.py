@@ -90,7 +90,7 @@ class Restoring:
             return stays
         now = self._b.clock.now()
         self._b.fault("restore:before-result")
-        self._b.items.finish(item, "restored", _message(item, now), now)
+        self._b.items.finish(item, "restored", _message(item, now), at=now)
         return None
 
     def _settle_removal(self, item: Item) -> None:
@@ -107,7 +107,7 @@ class Restoring:
             live_copy=FileRef.of(item.record.keeper),
             done_at=now,
         )
-        self._b.items.finish(item, "removed", message, now)
+        self._b.items.finish(item, "removed", message, at=now)
 
 
 def _message(item: Item, now: float) -> ItemRestored:

@@ -180,6 +180,7 @@ class RootWatch:
         now = self._now()
         for rel, facts in look.young.items():
             self._room.admit(rel, look_of(facts), now)
+        self._woken.set()
         if look.is_full:
             self._closed, self._sight, self.unknown = look.closed, sight, None
             self._glance = await self.in_thread(lambda: glance(self.place))

@@ -1,0 +1,112 @@
+"""What ``run`` shows a person at a terminal: bars for the first pass, its outcome, then a line for whatever happens."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING
+
+from services.cli.moments import moment_text
+from services.terminal import Progress, shown_progress
+from services.terminal_report import Invocation, write_outcome
+from shared.messages.base import FileRef, Message
+from shared.messages.files import FileSettled
+from shared.messages.outcomes import CommandDone, FolderRemoved, ItemRemoved, ItemRestored
+from shared.messages.resolution import GroupDecided
+from shared.paths import printable
+
+if TYPE_CHECKING:
+    from services.standalone import ScanResult
+    from shared.config import Settings
+
+
+class TerminalHost:
+    """A ``standalone.Host`` on a terminal. A context manager: the bars are taken down with it."""
+
+    def __init__(self, settings: Settings, out: IO[str] = sys.stdout, bars: IO[str] = sys.stderr) -> None:
+        self._settings, self._out = settings, out
+        self._started = time.time()
+        self._stack = ExitStack()
+        self.progress: Progress = self._stack.enter_context(shown_progress(bars))
+
+    def __enter__(self) -> TerminalHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def look_finished(self, result: ScanResult) -> None:
+        self._stack.close()
+        folders = tuple(root.path for root in self._settings.roots)
+        proposing = self._settings.acting == "propose"
+        call = Invocation(folders=folders, proposing=proposing, started=moment_text(self._started))
+        write_outcome(self._out, result.rows, result.report, call)
+        self._say("watching; Ctrl-C ends it")
+
+    def heard(self, message: Message) -> None:
+        for line in news_of(message):
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._out.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        self._out.flush()
+
+
+def news_of(message: Message) -> list[str]:
+    """[pure] What a person wants to know of it; most messages are nobody's news."""
+    tell = _TELLERS.get(type(message))
+    return [] if tell is None else tell(message)
+
+
+def _decided(message: Message) -> list[str]:
+    assert isinstance(message, GroupDecided)
+    keeper = _name(message.keeper.file)
+    told = []
+    for one in message.duplicates:
+        how = f"{one.match_class}, {one.distance:.3f}"
+        told.append(f"{_name(one.member.file)}: a copy of {keeper} ({how}): {one.action}; {printable(one.reason)}")
+    return told
+
+
+def _done(message: Message) -> list[str]:
+    assert isinstance(message, CommandDone)
+    where = f" to {printable(message.where)}" if message.where else ""
+    back = f"; put back with: photosift restore --decision {message.decision_id}"
+    more = f": {printable(message.explanation)}" if message.code else back
+    return [f"{_name(message.victim)}: {message.outcome}{where}{more}"]
+
+
+def _restored(message: Message) -> list[str]:
+    assert isinstance(message, ItemRestored)
+    return [f"{_name(message.file)}: restored"]
+
+
+def _removed(message: Message) -> list[str]:
+    assert isinstance(message, ItemRemoved)
+    return [f"{_name(message.file)}: removed from quarantine after its retention; {_name(message.live_copy)} is there"]
+
+
+def _folder(message: Message) -> list[str]:
+    assert isinstance(message, FolderRemoved)
+    return [f"{_name(message.folder)}: empty folder removed"]
+
+
+def _settled(message: Message) -> list[str]:
+    assert isinstance(message, FileSettled)
+    return [f"{_name(message.file)}: new or changed"]
+
+
+def _name(file: FileRef) -> str:
+    return printable(file.photo.text)
+
+
+_TELLERS: Mapping[type[Message], Callable[[Message], list[str]]] = {
+    FileSettled: _settled,
+    GroupDecided: _decided,
+    CommandDone: _done,
+    ItemRestored: _restored,
+    ItemRemoved: _removed,
+    FolderRemoved: _folder,
+}

@@ -1,0 +1,145 @@
+"""One look at every root: its phases, and how the bus says that each is over (ADR 10)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from services.applying import count_of
+from services.bootstrap import Crew
+from services.following import Following
+from services.terminal import ApplyChoice, ApplyCount, Phase, Progress
+from shared.bus.names import ANALYSER_FS, RESOLVER_OUT, RESOLVER_SIG
+from shared.messages.analysis import Analysed
+from shared.messages.base import Message
+from shared.messages.files import PassFinished
+from shared.messages.outcomes import CommandDone
+from shared.messages.requests import ApplyRequested
+from shared.messages.resolution import GroupDecided
+
+#: seconds between two looks at the queues while nothing is said on the bus
+_LOOK_EVERY = 0.1
+
+
+def teller(progress: Progress) -> Callable[[Message], None]:
+    """Moves the bars with what is said on the bus."""
+
+    def tell(message: Message) -> None:
+        if isinstance(message, Analysed):
+            progress.advance("analyse")
+        elif isinstance(message, GroupDecided):
+            progress.advance("rank")
+        elif isinstance(message, CommandDone):
+            progress.advance("act")
+
+    return tell
+
+
+@dataclass(kw_only=True)
+class Look:
+    """One look at the roots, phase by phase."""
+
+    crew: Crew
+    following: Following
+    progress: Progress
+    #: by phase; ``settle`` is the part of ``count`` that waited for young files
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def phase(self, name: Phase) -> Iterator[None]:
+        started = time.monotonic()
+        self.progress.phase(name)
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - started, 3)
+            self.progress.done(name)
+
+    async def at_every_file(self) -> bool:
+        """Phases 1 to 3: every file of every root is known, and its result is in the index."""
+        with self.phase("clean"), self.phase("count"):
+            passes = await self.crew.eyes.full_pass()
+            self._tell(passes.values())
+        await self.until_analysed(sum(p.published for p in passes.values()))
+        return True
+
+    async def until_analysed(self, published: int) -> None:
+        """Phase 3: every file event has its result."""
+        with self.phase("analyse"):
+            self.progress.total("analyse", published)
+            await _until(partial(self._is_empty, ANALYSER_FS))
+
+    def _tell(self, passes: Iterable[PassFinished]) -> None:
+        self.seconds["settle"] = round(max((p.waited for p in passes), default=0.0), 3)
+        for one in passes:
+            self.progress.advance("clean", one.gone)
+            self.progress.advance("count", one.files)
+            if one.unknown:
+                self.progress.note(f"{one.root}: {one.unknown}")
+
+    async def at_a_pass_of_the_eyes(self) -> None:
+        """The same phases, while the eyes make the pass by themselves, as they do in ``run``."""
+        with self.phase("clean"), self.phase("count"):
+            await self.crew.eyes.first_pass_done.wait()
+            self.progress.advance("count", sum(self.crew.eyes.progress().values()))
+        await self.until_analysed(self.following.files)
+        await self.until_resolved()
+
+    async def until_resolved(self) -> None:
+        """Phase 4: the resolver has decided about the last result there is."""
+        with self.phase("rank"):
+            await self._until_caught_up()
+
+    async def _until_caught_up(self) -> None:
+        for consumers in (RESOLVER_OUT, ANALYSER_FS, RESOLVER_SIG):
+            await _until(partial(self._is_empty, consumers))
+        last = await self.crew.steward.last_seq("SIG")
+        await self.following.until(lambda: self._resolved(last))
+
+    def _resolved(self, last: int) -> bool:
+        caught_up = self.following.caught_up
+        return caught_up is not None and caught_up.sig_seq >= last and caught_up.open_commands == 0
+
+    async def act(self, apply: ApplyChoice, ask: Callable[[ApplyCount], bool]) -> None:
+        """Phase 5: a person's word for one batch, sent as any person would send it."""
+        with self.phase("act"):
+            count = count_of(
+                await self.crew.resolver.open_decisions(),
+                apply,
+                target=self.crew.target,
+                limit=self.crew.breaker_limit(),
+            )
+            if not await asyncio.to_thread(ask, count) or count.files == 0:
+                return
+            await self._request(apply, count)
+
+    async def _request(self, apply: ApplyChoice, count: ApplyCount) -> None:
+        request = ApplyRequested(
+            request_id=uuid.uuid4().hex,
+            action=apply.action,
+            classes=apply.classes,
+            roots=tuple(root.name for root in self.crew.settings.roots),
+            target=self.crew.target,
+            at_most=count.files,
+        )
+        await self.crew.person.publish(request)
+        await self.following.until(lambda: request.request_id in self.following.accepted)
+        accepted = self.following.accepted[request.request_id]
+        self.progress.total("act", accepted.commands)
+        self.progress.note(accepted.explanation)
+        # what was taken is gone for the watcher, then for the index, and then no decision names it any more
+        await self.following.until(lambda: len(self.following.outcomes.get(accepted.batch_id, ())) >= accepted.commands)
+
+    async def _is_empty(self, consumers: str) -> bool:
+        return await self.crew.steward.backlog(consumers) == 0
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    # the server's queues are asked: nobody publishes that one has run empty
+    while not await holds():  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_EVERY)
