@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from services.bootstrap import all_in_one, index_to_read
 from services.busplaces import running_bus, state_dir
@@ -61,15 +61,19 @@ async def _somebody(settings: Settings) -> AsyncIterator[Bus]:
             stop.set()
 
 
-def audit_url(settings: Settings) -> str:
-    """The bus's address with the audit user's name and password in it. Raises ``UsageError`` when no bus is running."""
+def audit_access(settings: Settings) -> str:
+    """Shell lines that tell a NATS client where the bus is and who listens: never in the process list (S21).
+
+    Raises ``UsageError`` when no bus is running.
+    """
+    if not settings.nats_url and holder_of(state_dir(settings), "nats") is None:
+        raise UsageError("no photosift is running on this state folder (photosift run), and nats_url is empty")
     home = running_bus(settings)
-    if not home.url:
-        raise UsageError("no photosift is running on this state folder, and nats_url is empty")
-    if "audit" not in home.credentials:
-        return home.url
-    user, parts = home.credentials["audit"], urlsplit(home.url)
-    return f"{parts.scheme}://{user.user}:{user.password}@{parts.netloc}"
+    told = {"NATS_URL": home.url}
+    if "audit" in home.credentials:
+        audit = home.credentials["audit"]
+        told |= {"NATS_USER": audit.user, "NATS_PASSWORD": audit.password}
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in told.items())
 
 
 async def explain(settings: Settings, photo: PhotoPath) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import structlog
 from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
+from services.reconciling import tell_again_what_was_lost
 from services.report import Skipped, build
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
@@ -117,7 +118,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         stack.push_async_callback(steward.close)
         analyser_part = _take(stack, settings, "analyser")
         index = await _opened_index(stack, settings, analyser_part, writable=True)
-        eyes, hands = await _watcher(stack, home, acting, index)
+        eyes, hands = await _watcher(stack, home, acting, index, steward)
         analyser = await _analyser(stack, home, settings, index)
         resolver = await _resolver(stack, home, deciding, index)
         person = await _connected(stack, home, "person")
@@ -165,7 +166,9 @@ async def index_to_read(settings: Settings) -> AsyncIterator[Index]:
         yield await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
 
 
-async def _watcher(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index | None) -> tuple[Eyes, Hands]:
+async def _watcher(
+    stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index | None = None, steward: Steward | None = None
+) -> tuple[Eyes, Hands]:
     """Eyes and hands of this process, told of each other."""
     folder, clock = _take(stack, settings, "watcher"), SystemClock()
     bus = await _connected(stack, home, "watcher")
@@ -173,6 +176,8 @@ async def _watcher(stack: AsyncExitStack, home: BusHome, settings: Settings, ind
     stack.callback(snapshot.close)
     if index is not None:
         await asyncio.to_thread(snapshot.raise_epoch, await index.highest_version())  # S18
+        if steward is not None:
+            await tell_again_what_was_lost(snapshot, index, steward, [root.name for root in settings.roots])
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,
@@ -240,7 +245,7 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         home = await stack.enter_async_context(bus_home(settings))
         settings, health = fenced(settings, home), Health()
         if name == "watcher":
-            eyes, hands = await _watcher(stack, home, settings, None)
+            eyes, hands = await _watcher(stack, home, settings)
             health.add("eyes", eyes.complaint)
             health.add("executor", hands.complaint)
             yield (eyes, hands), health

@@ -49,6 +49,8 @@ class Look:
     progress: Progress
     #: by phase; ``settle`` is the part of ``count`` that waited for young files
     seconds: dict[str, float] = field(default_factory=dict)
+    _owed: bool = True
+    _sig_at_start: int = 0
 
     @contextlib.contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
@@ -60,8 +62,14 @@ class Look:
             self.seconds[name] = round(time.monotonic() - started, 3)
             self.progress.done(name)
 
+    async def _begin(self) -> None:
+        """Where SIG stands before the first event of this look: a resolver with a new memory counts from there."""
+        self._owed = await self.crew.steward.backlog(RESOLVER_SIG) > 0
+        self._sig_at_start = await self.crew.steward.last_seq("SIG")
+
     async def at_every_file(self) -> bool:
         """Phases 1 to 3: every file of every root is known, and its result is in the index."""
+        await self._begin()
         with self.phase("clean"), self.phase("count"):
             passes = await self.crew.eyes.full_pass()
             self._tell(passes.values())
@@ -84,6 +92,7 @@ class Look:
 
     async def at_a_pass_of_the_eyes(self) -> None:
         """The same phases, while the eyes make the pass by themselves, as they do in ``run``."""
+        await self._begin()
         with self.phase("clean"), self.phase("count"):
             await self.crew.eyes.first_pass_done.wait()
             self.progress.advance("count", sum(self.crew.eyes.progress().values()))
@@ -99,7 +108,8 @@ class Look:
         for consumers in (RESOLVER_OUT, ANALYSER_FS, RESOLVER_SIG):
             await _until(partial(self._is_empty, consumers))
         last = await self.crew.steward.last_seq("SIG")
-        await self.following.until(lambda: self._resolved(last))
+        wanted = last if self._owed or last > self._sig_at_start else 0
+        await self.following.until(lambda: self._resolved(wanted))
 
     def _resolved(self, last: int) -> bool:
         caught_up = self.following.caught_up

@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=examples("photosift allow ~/Pictures/Phone"))(allow)
     app.command(epilog=examples("photosift adopt family", "photosift adopt /photos/family"))(adopt)
     app.command(epilog=examples("photosift signature a.jpg b.jpg", "photosift signature --exact a.jpg"))(signature)
-    app.command(epilog=examples("nats --server \"$(photosift audit)\" sub 'photosift.>'"))(audit)
+    app.command(epilog=examples("eval \"$(photosift audit)\" && nats sub 'photosift.>'"))(audit)
 
 
 def restore(
@@ -191,10 +191,10 @@ def signature(
 
 
 def audit(config: Config = None) -> None:
-    """Print the address of the bus for listeners. Its user may listen to everything and publish nothing."""
+    """Print, for a shell, where the bus is and a user who may listen to everything and publish nothing."""
     from services import asking
 
-    typer.echo(asking.audit_url(known_settings(config)))
+    typer.echo(asking.audit_access(known_settings(config)))
 
 
 def _new_id() -> str:

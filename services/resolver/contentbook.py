@@ -137,12 +137,12 @@ class ContentBook:
         self.mark(due)
         self._db.executemany("DELETE FROM wakes WHERE sha = ?", [(sha,) for sha in due])
 
-    def next_wake(self) -> float | None:
-        """When the next look is due: a wake, or the end of a command that holds up a group."""
+    def next_wake(self, now: float) -> float | None:
+        """When the next look is due: a wake, or the end of a command that nobody answered."""
         wake = self._db.execute("SELECT MIN(at) FROM wakes").fetchone()[0]
-        if self._db.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
-            return wake  # type: ignore[no-any-return]
-        ends = self._db.execute("SELECT MIN(expires_at) FROM commands WHERE outcome IS NULL").fetchone()[0]
+        ends = self._db.execute(
+            "SELECT MIN(expires_at) FROM commands WHERE outcome IS NULL AND expires_at > ?", (now - EXPIRY_MARGIN,)
+        ).fetchone()[0]
         return min((t for t in (wake, None if ends is None else ends + EXPIRY_MARGIN) if t is not None), default=None)
 
     def _some(self, rows: Iterable[tuple[int, str | None]]) -> Iterator[Component]:

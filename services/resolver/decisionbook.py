@@ -168,8 +168,10 @@ class DecisionBook:
         row = self._db.execute("SELECT n FROM attempts WHERE victim_file = ? AND victim_version = ?", key).fetchone()
         return int(row[0])
 
-    def open_commands(self) -> int:
-        return int(self._db.execute("SELECT COUNT(*) FROM commands WHERE outcome IS NULL").fetchone()[0])
+    def open_commands(self, living: float) -> int:
+        """Without an answer, and not void: they expire after ``living`` (seconds since the epoch)."""
+        query = "SELECT COUNT(*) FROM commands WHERE outcome IS NULL AND expires_at > ?"
+        return int(self._db.execute(query, (living,)).fetchone()[0])
 
     def outcomes(self, since: float) -> list[tuple[GroupDecided, CommandDone]]:
         rows = self._db.execute(

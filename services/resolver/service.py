@@ -11,7 +11,7 @@ import structlog
 
 from services.resolver.answers import Answers
 from services.resolver.applying import apply
-from services.resolver.contentbook import Change, Component
+from services.resolver.contentbook import EXPIRY_MARGIN, Change, Component
 from services.resolver.neighbourhood import gather, neighbours_of
 from services.resolver.outbox import Postman, pack
 from services.resolver.rounds import Rounds, withdraw
@@ -63,6 +63,8 @@ class ResolverService:
         self._news = asyncio.Event()
         self._news_at = 0.0
         self._said: State | None = None
+        #: when to look again without news, seconds since the epoch
+        self._due: float | None = None
         store.begin(clock.now())  # here, before any other part of the process works
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -154,7 +156,7 @@ class ResolverService:
         now = self._clock.now()
         work = await asyncio.to_thread(self._rise, now)
         if not work:
-            return await asyncio.to_thread(self._state)
+            return await asyncio.to_thread(self._state, now)
         gathered = await gather(self._index, work)
         await asyncio.to_thread(self._rounds.settle, work, gathered, now)
         return None
@@ -169,10 +171,14 @@ class ResolverService:
             self._store.contents.rise(now)
             return self._store.contents.work(now)
 
-    def _state(self) -> State:
+    def _state(self, now: float) -> State:
+        """How things stand, and when the next look is due; as seen at the moment when nothing was left to plan."""
+        contents, book = self._store.contents, self._store.decisions
         with self._store.transaction():
-            book = self._store.decisions
-            return int(self._store.note("sig_seq") or 0), book.open_decisions(), book.open_commands()
+            times = (contents.next_wake(now), book.next_again())
+            self._due = min((t for t in times if t is not None), default=None)
+            open_commands = book.open_commands(now - EXPIRY_MARGIN)
+            return int(self._store.note("sig_seq") or 0), book.open_decisions(), open_commands
 
     # waiting
 
@@ -186,12 +192,11 @@ class ResolverService:
 
     async def _wait_for_news(self, stop: asyncio.Event) -> None:
         """Until news came and it is quiet again, or has been busy for long, or a time is due."""
-        due = await asyncio.to_thread(self._next_due)
         while not self._news.is_set():
-            if due is not None and self._clock.now() >= due:
+            if self._due is not None and self._clock.now() >= self._due:
                 return
             with contextlib.suppress(TimeoutError):  # the clock may step: look at it again every second
-                await asyncio.wait_for(self._news.wait(), None if due is None else 1.0)
+                await asyncio.wait_for(self._news.wait(), None if self._due is None else 1.0)
         await self._wait_for_quiet(stop)
 
     async def _wait_for_quiet(self, stop: asyncio.Event) -> None:
@@ -202,11 +207,6 @@ class ResolverService:
             if left <= 0:
                 return
             await unless_stopped(stop, left)
-
-    def _next_due(self) -> float | None:
-        with self._store.transaction():
-            times = (self._store.contents.next_wake(), self._store.decisions.next_again())
-        return min((t for t in times if t is not None), default=None)
 
 
 async def _change_of(delivery: Delivery) -> Change | None:

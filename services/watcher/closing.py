@@ -58,7 +58,9 @@ class Closing:
         counted = count_refusal(refusal.code, confirmed=command.confirmed)
         self._fault("execute:before-result")
         if stays is None or stays.code == "item-gone":
-            result = undone(command, refusal, at=now, item_id=None, where=None)
+            text = refusal.explanation if stays is None else f"{refusal.explanation}; {stays.explanation}"
+            gone = Refusal(code=refusal.code, explanation=text)
+            result = undone(command, gone, at=now, item_id=None, where=None)
             self._journal.settle(result, also=(counted,))
             return result
         where = self._places.where(record)

@@ -251,7 +251,10 @@ class Hands:
         """Publish the outbox in order (S18). Raises ``BusUnavailable``: then the input is not acknowledged."""
         async with self._saying:
             for unsaid in await self._acting(self._bench.journal.unsaid):
-                await self._bus.publish(unsaid.message, cause=unsaid.cause)
+                try:
+                    await self._bus.publish(unsaid.message, cause=unsaid.cause)
+                except PermanentError as error:  # it would stand before all that follow, for ever
+                    log.error("executor.outcome_unsayable", id=unsaid.message.message_id, error=str(error))
                 await self._acting(self._bench.journal.said, unsaid.seq)
 
     async def _upkeep(self, stop: asyncio.Event) -> None:

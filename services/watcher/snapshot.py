@@ -182,6 +182,13 @@ class Snapshot:
         with self._db.writing() as db:
             db.executemany("DELETE FROM outbox WHERE seq = ?", [(p.seq,) for p in pending])
 
+    def distrust(self, paths: Sequence[PhotoPath]) -> None:
+        """What was said of these was lost on its way (S16, S18): the next pass finds them changed and says it again."""
+        rows = [(number_of(self._db, path.root), path.folder, path.name) for path in paths]
+        with self._db.writing() as db:
+            where = "root = ? AND folder = ? AND name = ? AND live"
+            db.executemany(f"UPDATE files SET mtime_ns = -1, ctime_ns = -1 WHERE {where}", rows)
+
     # --- the roots ------------------------------------------------------------------------------------------------
 
     def root_names(self) -> dict[str, str]:

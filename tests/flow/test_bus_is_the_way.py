@@ -88,14 +88,15 @@ async def test_with_any_one_service_silenced_nothing_is_moved(
 
 def servers_of(pid: int) -> list[int]:
     """The nats-servers among a process's children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [child for task in tasks for child in task.read_text().split()]
     return [int(c) for c in children if b"nats-server" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
 def analysed(state: Path) -> int:
     """How many files the index holds, read beside the running service."""
     with contextlib.suppress(sqlite3.OperationalError):
-        connection = sqlite3.connect(f"file:{state}/analyser/index.sqlite?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{state}/analyser/index/index.sqlite?mode=ro", uri=True)
         try:
             return int(connection.execute("SELECT count(*) FROM files").fetchone()[0])
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,3 +195,15 @@ def test_a_larger_max_distance_on_the_next_scan_finds_what_lies_further_apart(ph
     grouped = lambda report: {d["path"] for g in report["groups"] for d in (g["keeper"], *g["duplicates"])}  # noqa: E731
     assert str(photos / "bright.jpg") not in grouped(tight)
     assert str(photos / "bright.jpg") in grouped(loose)
+
+
+@pytest.mark.parametrize("part", ["resolver", "analyser", "watcher", "nats"])
+def test_a_scan_after_one_part_of_the_state_folder_was_lost_finds_the_same_groups(
+    part: str, photos: Path, state: Path
+) -> None:
+    def groups(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
+        return [(g["keeper"]["path"], [d["path"] for d in g["duplicates"]]) for g in report["groups"]]
+
+    before = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
+    shutil.rmtree(state / part)
+    assert groups(scan(photos, state=state)) == groups(before)

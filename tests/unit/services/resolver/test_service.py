@@ -276,6 +276,7 @@ class TestActing:
             await at.caught_up()
             at.clock.time += 3_600 + 61
             await at.until(lambda: at.standing() == {"a.jpg": ["b.jpg", "c.jpg"]})
+            await at.settled(open_decisions=1, open_commands=2)  # the void one is not counted
 
     async def test_s1_over_time_a_keeper_does_not_follow_one_that_is_far_from_its_victims(self, tmp_path) -> None:
         acting = {**MOVING, "automatic_classes": ("same-bytes", "similar"), "keeper_age_seconds": 0}

@@ -400,6 +400,23 @@ def test_s10_an_editors_save_between_check_and_rename_is_put_back_at_once(stage:
     assert victim.read_bytes() == b"a precious edit"
 
 
+def test_s10_another_file_with_equal_bytes_is_a_stranger_too(stage: Stage) -> None:
+    """Its attributes were never looked at."""
+    victim, _ = stage.pair()
+    times = victim.stat()
+
+    def save() -> None:
+        (fresh := victim.with_name("saving.tmp")).write_bytes(b"the same picture")
+        os.utime(fresh, ns=(times.st_atime_ns, times.st_mtime_ns))
+        fresh.chmod(0o600)
+        fresh.rename(victim)
+
+    with stage.hand(fault=at_step("execute:before-set-aside", save)) as hand:
+        done = hand.executor.take(stage.command())
+    assert (done.outcome, done.code) == ("undone", "victim-changed")
+    assert victim.stat().st_mode & 0o777 == 0o600
+
+
 def test_s10_an_edit_in_place_that_keeps_size_and_mtime_is_found_by_the_hash(stage: Stage) -> None:
     victim, _ = stage.pair()
     times = victim.stat()

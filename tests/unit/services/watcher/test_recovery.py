@@ -200,6 +200,37 @@ def test_s12_an_interrupted_act_is_finished_when_everything_still_holds(tmp_path
         assert hand.recovery.settle_all() == []
 
 
+@pytest.mark.parametrize("action", ["delete", "move"])
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("keeper-deleted", "keeper-gone"),
+        ("keeper-edited", "keeper-changed"),
+        ("expired", "expired"),
+        ("not-allowed", "not-allowed-to-act"),
+        ("place-taken", "interrupted"),
+    ],
+)
+def test_s12_an_interrupted_act_goes_home_when_anything_stands_against_it(
+    tmp_path: Path, action: str, what: str, code: str
+) -> None:
+    stage = Stage(tmp_path)
+    victim, keeper = stage.pair()
+    killed_at(stage, action, "execute:before-result", 1)
+    _alter(stage, what, victim, keeper)
+    if what == "place-taken":
+        victim.write_bytes(b"somebody else's")
+    with stage.hand("propose" if what == "not-allowed" else action) as hand:
+        (result,) = hand.recovery.settle_all()
+        assert (result.outcome, result.code) == ("undone", code)
+        held = hand.held()
+        assert len(held) == (what == "place-taken")
+        if held:
+            victim.unlink()
+            assert len(hand.restoring.restore(held).back) == 1
+    assert victim.read_bytes() == SAME
+
+
 def test_s12_an_intent_in_a_root_that_is_away_stays_open_and_keeps_its_files_from_others(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.pair()
