@@ -197,6 +197,7 @@ async def _watcher(
         on_restored=eyes.restored,
         confirm_disappearances=eyes.confirm_disappearances,
         adopt_for_eyes=eyes.adopt,
+        allow_for_eyes=eyes.allow,
     )
     return eyes, hands
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.watcher.looking import Tree, Unreadable
+from services.watcher.looking import Tree
 from services.watcher.observing import Place
 from services.watcher.remembering import Note
 from services.watcher.roots import Held, Shares, hold, too_many
 from services.watcher.snapshot import Snapshot
+from services.watcher.stepping import Unreadable
 from services.watcher.telling import Change
 from shared.paths import PhotoPath
 

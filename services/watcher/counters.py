@@ -1,4 +1,4 @@
-"""What the journal counts: acts for the breaker, running days for retention; and what a person allowed. (S11, S13, S24)"""
+"""What the journal counts: acts for the breaker, running days for retention; what a person allowed. (S11, S13, S24)"""
 
 from __future__ import annotations
 

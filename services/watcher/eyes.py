@@ -19,14 +19,15 @@ import structlog
 from services.watcher import believing
 from services.watcher.birth import Facts
 from services.watcher.ignoring import Ignoring, compiled, managed_folder_of, normalised
-from services.watcher.looking import Unreadable
 from services.watcher.observing import IDENTITY, Place
 from services.watcher.outbox import Outbox
 from services.watcher.passes import MANAGED, SKIPPED, Surroundings
 from services.watcher.remembering import Note
 from services.watcher.roots import Top, overlapping, repeated
-from services.watcher.rootwatch import Means, RootWatch
+from services.watcher.rootstate import Means
+from services.watcher.rootwatch import RootWatch
 from services.watcher.snapshot import Snapshot
+from services.watcher.stepping import Unreadable
 from services.watcher.telling import Change
 from shared.bus.port import Bus
 from shared.clock import Clock

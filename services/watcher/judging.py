@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from services.watcher.birth import Facts
 from services.watcher.ignoring import Skip
-from services.watcher.looking import Unreadable, same_file
+from services.watcher.looking import same_file
 from services.watcher.rescan import is_renamed
 from services.watcher.snapshot import Known, Snapshot
+from services.watcher.stepping import Unreadable
 from services.watcher.telling import Change
 from shared.paths import PhotoPath
 

@@ -9,10 +9,11 @@ from typing import Any
 import structlog
 
 from services.watcher.disk import DiskFailure, NotThere
-from services.watcher.looking import AskFolder, Tree, Unreadable
+from services.watcher.looking import AskFolder, Tree
 from services.watcher.mounts import mount_of
 from services.watcher.observer import CannotWatch, Hint, Observer, WatchesExhausted
 from services.watcher.observing import Glance, Place, glance
+from services.watcher.stepping import Unreadable
 from shared.config import Watch
 
 log = structlog.get_logger()

@@ -25,22 +25,11 @@ from services.watcher.ignoring import (
     Skip,
     manager_by,
 )
+from services.watcher.stepping import FOLDER, NOT_THERE, Chain, Unreadable, open_quietly, walk
 from services.watcher.tables import joined
-from shared.errors import TransientError
 from shared.paths import LONGEST_PATH, printable
 
-#: deeper folders are reached from the last one held, so that a deep tree does not use up the descriptors
-_HELD = 100
 _NOTHING = Facts(0, 0, 0, 0, 0, 0, 0, None)
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: what says that a name is not a folder there, as opposed to a folder that cannot be read
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-
-
-class Unreadable(TransientError):
-    """A folder cannot be read, so nothing is known about what lies in it."""
-
-    code = "unreadable-folder"
 
 
 @dataclass(kw_only=True)
@@ -80,7 +69,7 @@ class Tree:
     def __init__(self, path: bytes, ignoring: Ignoring, ask_folder: AskFolder = _enter_all) -> None:
         self.path, self._ignoring, self._ask_folder = path.rstrip(b"/") or b"/", ignoring, ask_folder
         try:  # the user's own path to a root may lead through links
-            self.top = _open_quietly(path, None, _FOLDER)
+            self.top = open_quietly(path, None, FOLDER)
         except OSError as error:
             raise Unreadable(f"{printable(path)}: {error.strerror}") from error
 
@@ -98,7 +87,7 @@ class Tree:
     @contextmanager
     def folder(self, rel: bytes) -> Iterator[int | None]:
         """The descriptor of a folder, or None where no folder of that name is. Raises ``Unreadable``."""
-        descriptor = _walk(self.top, rel.split(b"/") if rel else [])
+        descriptor = walk(self.top, rel.split(b"/") if rel else [])
         try:
             yield descriptor
         finally:
@@ -149,7 +138,7 @@ class Tree:
 
     def scan(self, start: bytes = b"") -> Iterator[FolderSeen]:
         """Every folder at or below ``start``, each before those inside it, in the order of names."""
-        waiting, chain = [start], _Chain(self.top)
+        waiting, chain = [start], Chain(self.top)
         try:
             while waiting:
                 seen = self._list(chain, waiting.pop())
@@ -159,7 +148,7 @@ class Tree:
         finally:
             chain.close()
 
-    def _list(self, chain: _Chain, rel: bytes) -> FolderSeen | None:
+    def _list(self, chain: Chain, rel: bytes) -> FolderSeen | None:
         """None where the folder is not there any more."""
         try:
             with chain.folder(rel) as descriptor:
@@ -219,7 +208,7 @@ class Tree:
 
 def folders_of(tree: Tree, start: bytes = b"") -> Iterator[tuple[bytes, int]]:
     """Path and descriptor of ``start`` and every folder below it that is entered, each before it is listed."""
-    waiting, chain = [start], _Chain(tree.top)
+    waiting, chain = [start], Chain(tree.top)
     try:
         while waiting:
             rel = waiting.pop()
@@ -232,71 +221,6 @@ def folders_of(tree: Tree, start: bytes = b"") -> Iterator[tuple[bytes, int]]:
                 continue
     finally:
         chain.close()
-
-
-class _Chain:
-    """Holds the folders on the way to the current one, so that the next one is mostly a single step away."""
-
-    def __init__(self, top: int) -> None:
-        self._top = top
-        self._held: list[tuple[bytes, int]] = []
-
-    @contextmanager
-    def folder(self, rel: bytes) -> Iterator[int | None]:
-        parts = rel.split(b"/") if rel else []
-        self._keep_common(parts)
-        for part in parts[len(self._held) : _HELD]:
-            descriptor = _walk(self._last(), [part])
-            if descriptor is None:
-                yield None
-                return
-            self._held.append((part, descriptor))
-        if len(parts) <= _HELD:
-            yield self._last()
-            return
-        deep = _walk(self._last(), parts[_HELD:])
-        try:
-            yield deep
-        finally:
-            if deep is not None:
-                os.close(deep)
-
-    def _last(self) -> int:
-        return self._held[-1][1] if self._held else self._top
-
-    def _keep_common(self, parts: list[bytes]) -> None:
-        common = 0
-        while common < min(len(parts), len(self._held)) and self._held[common][0] == parts[common]:
-            common += 1
-        while len(self._held) > common:
-            os.close(self._held.pop()[1])
-
-    def close(self) -> None:
-        self._keep_common([])
-
-
-def _walk(start: int, parts: list[bytes]) -> int | None:
-    """A new descriptor of the folder, None where it is not there. Raises ``Unreadable``."""
-    current = os.dup(start)
-    for part in parts:
-        try:
-            following = _open_quietly(part, current, _FOLDER | os.O_NOFOLLOW)
-        except OSError as error:
-            if error.errno in _NOT_THERE:
-                return None
-            raise Unreadable(f"{printable(part)}: {error.strerror}") from error
-        finally:
-            os.close(current)
-        current = following
-    return current
-
-
-def _open_quietly(name: bytes, folder: int | None, flags: int) -> int:
-    """Open without touching the access time; where the kernel refuses that (a stranger's folder), plainly (S6)."""
-    try:
-        return os.open(name, flags | os.O_NOATIME, dir_fd=folder)
-    except PermissionError:
-        return os.open(name, flags, dir_fd=folder)
 
 
 def look_in(folder: int, name: bytes) -> Facts | None:
@@ -318,7 +242,7 @@ def _facts(folder: int, name: bytes) -> Facts | None:
     try:
         return facts_at(folder, name)
     except OSError as error:
-        if error.errno in (*_NOT_THERE, errno.ENAMETOOLONG):
+        if error.errno in (*NOT_THERE, errno.ENAMETOOLONG):
             return None
         raise Unreadable(f"{printable(name)}: {error.strerror}") from error
 

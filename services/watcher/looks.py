@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.watcher.birth import Facts
-from services.watcher.looking import Tree, Unreadable
+from services.watcher.looking import Tree
 from services.watcher.observing import Place
 from services.watcher.passes import SKIPPED, Surroundings, Written, look_of, write_settled
 from services.watcher.remembering import Note
 from services.watcher.rescan import changed, lies_in_any
 from services.watcher.settling import Gone, Moment, Settled, Wait, Waiting, settle
 from services.watcher.snapshot import Snapshot
+from services.watcher.stepping import Unreadable
 from services.watcher.telling import Change
 from services.watcher.writers import is_open_for_writing
 from shared.paths import PhotoPath

@@ -22,7 +22,8 @@ from watchdog.observers.inotify_c import InotifyConstants as Mask
 from watchdog.observers.inotify_c import inotify_add_watch, inotify_init, inotify_rm_watch
 
 from services.watcher.ignoring import manager_by
-from services.watcher.looking import AskFolder, Tree, Unreadable, folders_of
+from services.watcher.looking import AskFolder, Tree, folders_of
+from services.watcher.stepping import Unreadable
 from services.watcher.tables import joined
 from shared.errors import TransientError
 

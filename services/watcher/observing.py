@@ -11,10 +11,11 @@ from typing import NamedTuple
 from services.watcher.birth import facts_at
 from services.watcher.disk import DiskFailure, Mount, NotThere
 from services.watcher.ignoring import Ignoring
-from services.watcher.looking import AskFolder, Tree, Unreadable
+from services.watcher.looking import AskFolder, Tree
 from services.watcher.mounts import mount_of, mounts_below
 from services.watcher.roots import SAMPLE, Identity, Observed, Recognised, Top, Unknown, changed_mounts, recognise
 from services.watcher.snapshot import Known, Snapshot
+from services.watcher.stepping import Unreadable
 from shared.errors import PhotosiftError
 
 #: the shelf of the snapshot where identities lie: ``b""`` for the root, paths for mounts inside it

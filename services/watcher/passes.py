@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from services.watcher.birth import Facts
 from services.watcher.ignoring import UNKNOWN_MOUNT, UNREADABLE_FOLDER, Skip
 from services.watcher.judging import Judge, LookAnywhere
-from services.watcher.looking import FolderSeen, Tree, Unreadable, same_file
+from services.watcher.looking import FolderSeen, Tree, same_file
 from services.watcher.observing import Place
 from services.watcher.remembering import Note
 from services.watcher.rescan import compare, is_renamed, lies_in_any
 from services.watcher.settling import Look, Moment, is_old_enough
 from services.watcher.snapshot import Snapshot
+from services.watcher.stepping import Unreadable
 from services.watcher.tables import joined
 from services.watcher.telling import Change
 from shared.paths import PhotoPath, printable
@@ -38,6 +39,13 @@ class Tally:
     published: int = 0
     gone: int = 0
     waited: float = 0.0
+
+    def add(self, more: Tally) -> None:
+        """What a look on behalf of this pass has counted; waiting is counted by the pass alone."""
+        self.files += more.files
+        self.skipped += more.skipped
+        self.published += more.published
+        self.gone += more.gone
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,10 @@ class BundledServer:
         self._said: deque[str] = deque(maxlen=10)
 
     @property
+    def is_running(self) -> bool:
+        return self._child is not None and not self._child.gone.is_set()
+
+    @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self._port}"
 

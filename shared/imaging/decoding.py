@@ -107,7 +107,8 @@ def _as_raw(preview: Picture, found: raw.Preview, kind: str) -> Picture:
     exif = found.exif if found.exif.main else preview.exif
     turn = 1 if preview.orientation != 1 else found.turn_of(preview.width, preview.height)
     sides = (found.width or preview.width, found.height or preview.height)
-    width, height = sides[::-1] if tones.swaps_sides(max(turn, preview.orientation)) else sides
+    shown_by = found.orientation if found.orientation != 1 else preview.orientation
+    width, height = sides[::-1] if tones.swaps_sides(shown_by) else sides
     return Picture(
         luma=tones.turned(preview.luma, turn),
         width=width,
@@ -116,7 +117,7 @@ def _as_raw(preview: Picture, found: raw.Preview, kind: str) -> Picture:
         mode=preview.mode,
         frames=1,
         exif=exif,
-        orientation=max(turn, preview.orientation),
+        orientation=shown_by,
     )
 
 

@@ -61,8 +61,10 @@ def named_refusals(memory_limit: int) -> Iterator[None]:
             yield
     except PictureRefused:
         raise
-    except (MemoryError, Image.DecompressionBombError) as error:
-        raise TooLarge(_first_line(error)) from error
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"(it declares more than {memory_limit // 1_000_000} million pixels)") from error
+    except MemoryError as error:
+        raise TooLarge(f"(more than {memory_limit >> 20} MB)") from error
     except (EOFError, UnidentifiedImageError, OSError, SyntaxError) as error:
         raise _by_complaint(error) from error
     # Decoders raise whatever their parsing stumbles over; every such file is named corrupt, none stops the service.

@@ -56,7 +56,7 @@ def largest_preview(data: bytes, kind: kinds.Kind | str, memory_limit: int) -> P
 
 def _is_no_thumbnail(preview: headers.JpegHeader, width: int, height: int) -> bool:
     short = min(preview.width, preview.height)
-    return short >= _SMALLEST_PREVIEW or short * 2 >= min(width, height)
+    return short >= _SMALLEST_PREVIEW or short * 2 >= min(width, height) > 0
 
 
 def _own_size(data: bytes, exif: Exif) -> tuple[int, int, int]:

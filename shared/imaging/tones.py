@@ -43,7 +43,7 @@ def luma_of(picture: Image.Image) -> Image.Image:
 
 
 def _on_paper(picture: Image.Image) -> Image.Image:
-    whole = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+    whole = picture if picture.mode in ("RGBA", "LA") else picture.convert("LA" if picture.mode == "La" else "RGBA")
     paper = Image.new("L", whole.size, _PAPER)
     paper.paste(whole.convert("L"), mask=whole.getchannel("A"))
     return paper

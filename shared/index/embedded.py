@@ -25,7 +25,7 @@ from shared.signature import COMPACT, Signature
 
 T = TypeVar("T")
 Mode = Literal["canonical", "exact"]
-#: of the documents; the vector file needs none: another layout fails its checks and is made again
+#: of the tables and of the vector file, whose checks are over its order of values and its blocks
 FORMAT = "1"
 
 

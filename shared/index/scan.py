@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,30 +173,49 @@ def _candidates(
     block: Block, part: slice, group: Group, head: Dots, tail: Dots
 ) -> tuple[Rows, Rows, NDArray[np.int32]]:
     """Rows of the part, queries, and their whole dot products: the pairs that may lie within the threshold."""
-    dots, norms = head(block.head[part]), block.norms[part]
-    rows, queries = passing(dots, group.head_squares, block.head_squares[part], norms, group)
-    if len(rows) > dots.size * DENSE:
+    dots = head(block.head[part])
+    bound = Bound.of(group.head_squares, block.head_squares[part], block.norms[part], group)
+    passing = bound.generous(dots)
+    dense = np.count_nonzero(passing) > dots.size * DENSE
+    if dense:
         dots = dots + tail(block.tail[part])
-        rows, queries = passing(dots, group.squares, block.squares[part], norms, group)
-        return rows, queries, dots[rows, queries].astype(np.int32)
-    here, there = block.tail[part][rows].astype(np.int32), group.tail[queries].astype(np.int32)
-    return rows, queries, dots[rows, queries].astype(np.int32) + np.einsum("ij,ij->i", here, there)
+        bound = Bound.of(group.squares, block.squares[part], block.norms[part], group)
+        passing = bound.generous(dots)
+    rows, queries = bound.strict(dots, passing)
+    products = dots[rows, queries].astype(np.int32)
+    if not dense:
+        here, there = block.tail[part][rows].astype(np.int32), group.tail[queries].astype(np.int32)
+        products += np.einsum("ij,ij->i", here, there)
+    return rows, queries, products
 
 
-def passing(
-    dots: NDArray[Any],
-    query_squares: NDArray[np.int32],
-    squares: NDArray[np.int32],
-    norms: NDArray[np.float32],
-    group: Group,
-) -> tuple[Rows, Rows]:
-    """Which pairs (row, query) may lie within the threshold, judged by dot products of shape (n, q) over the same
-    values as the squares. Never leaves out one that does: bounds are rounded down, with a margin for float32.
+class Bound(NamedTuple):
+    """What a dot product must be for its pair to lie within the threshold: at least the row's plus the query's part.
+
+    Bounds are rounded down, with a margin for float32, so that no pair within the threshold is left out.
     """
-    reach = (norms + np.float32(group.longest)) * np.float32(min(group.max_distance, 1.0))  # no pair is beyond 1
-    least = (np.floor((squares - reach * reach * np.float32(1 + 1e-5)) * np.float32(0.5)) - 1).astype(dots.dtype)
-    halves = (query_squares // 2).astype(dots.dtype)
-    # One comparison for every pair, with the most generous of the queries; then each with its own.
-    rows, queries = np.divmod(np.flatnonzero(dots >= (least + halves.min())[:, None]), dots.shape[1])
-    passed = dots[rows, queries] >= least[rows] + halves[queries]
-    return rows[passed], queries[passed]
+
+    #: shape (n,)
+    rows: NDArray[np.float32]
+    #: half of the squared norms, shape (q,)
+    queries: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, queries: NDArray[np.int32], squares: NDArray[np.int32], norms: NDArray[np.float32], group: Group
+    ) -> Bound:
+        """From squared norms over the values of the dot products, and norms of the whole rows."""
+        reach = (norms + np.float32(group.longest)) * np.float32(min(group.max_distance, 1.0))  # no pair is beyond 1
+        least = np.floor((squares - reach * reach * np.float32(1 + 1e-5)) * np.float32(0.5)) - 1
+        return cls(least.astype(np.float32), (queries // 2).astype(np.float32))
+
+    def generous(self, dots: NDArray[Any]) -> NDArray[np.bool_]:
+        """One comparison for every pair, with the part of the query that has the least; shape (n, q)."""
+        passing: NDArray[np.bool_] = dots >= (self.rows + self.queries.min()).astype(dots.dtype)[:, None]
+        return passing
+
+    def strict(self, dots: NDArray[Any], passing: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+        """Of the pairs that are left, those that pass with their own query's part: rows and queries."""
+        rows, queries = np.divmod(np.flatnonzero(passing), dots.shape[1])
+        passed = dots[rows, queries] >= self.rows[rows] + self.queries[queries]
+        return rows[passed], queries[passed]

@@ -14,8 +14,8 @@ def refreshed(
 ) -> tuple[Block, ...]:
     """The blocks with everything that is committed. Only the last known one can have grown, and new ones follow it.
 
-    A block of the file that is not what SQLite says is held in memory; where ``rewritten`` is given (the writer, when it
-    opens), it is put right in the file, and named there.
+    A block of the file that is not what SQLite says is held in memory; where ``rewritten`` is given (the writer, when
+    it opens), it is put right in the file, and named there.
     """
     known = list(blocks)
     last = known.pop() if known else None

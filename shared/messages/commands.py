@@ -50,7 +50,8 @@ class TakeFile(Message):
 
     @property
     def message_id(self) -> str:
-        return f"cmd:{self.command_id}"
+        # asked again under another expiry, as after `confirm breaker`, it is another message of the same command
+        return f"cmd:{self.command_id}:{self.expires_at:.0f}"
 
     @property
     def about(self) -> str:

@@ -67,7 +67,7 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "photosift",
             "version": "1",
-            "description": "What photosift's services say to each other: CloudEvents 1.0 as structured JSON, over NATS.",
+            "description": "What photosift's services say to each other: CloudEvents 1.0, structured, over NATS.",
         },
         "defaultContentType": CONTENT_TYPE,
         "servers": {"bundled": {"host": "127.0.0.1", "protocol": "nats"}},

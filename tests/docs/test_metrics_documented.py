@@ -23,7 +23,7 @@ def declared() -> dict[str, set[str]]:
 
 
 def documented() -> dict[str, set[str]]:
-    rows = re.findall(r"^\| `(photosift_\w+)` \| \w+ \| ([^|]*) \|", PAGE, re.M)
+    rows = re.findall(r"^\| `(photosift_\w+)` \| \w+ \|([^|]*)\|", PAGE, re.M)
     return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
 
 

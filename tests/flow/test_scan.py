@@ -150,7 +150,7 @@ def test_what_was_restored_is_not_taken_again_by_the_next_scan(photos: Path, sta
 
 
 def test_a_young_file_is_waited_for_and_the_wait_is_reported_apart(photos: Path, state: Path) -> None:
-    found = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="2")
+    found = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="12")
     assert found["counts"]["analysed"] == 9
     assert found["seconds"]["settle"] > 0
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import nats.errors
+from nats.aio.client import Client
 
 from shared.bus.accounts import Sync
 from shared.bus.jetstream import JetStreamBus, Steward, connect, setup
@@ -64,6 +69,46 @@ class RunningBus:
         return steward
 
 
+async def halt(pid: int) -> None:
+    """SIGSTOP, and wait until every thread of the process stands."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    async with asyncio.timeout(20):
+        while not all("State:\tT" in (t / "status").read_text() for t in tasks.iterdir()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def operator(bus: RunningBus) -> AsyncIterator[Client]:
+    """Somebody with all rights in DATA, whom photosift itself does not have: added to the file, which is reloaded."""
+    config = json.loads((bus.folder / "server.conf").read_text())
+    config["accounts"]["DATA"]["users"].append({"user": "operator", "password": "x"})
+    (bus.folder / "server.conf").write_text(json.dumps(config))
+    os.kill(bus.server.pid, signal.SIGHUP)
+    async with asyncio.timeout(20):
+        while (client := await _operator(bus.url)) is None:  # noqa: ASYNC110  the server has no event for it
+            await asyncio.sleep(0.05)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _operator(url: str) -> Client | None:
+    """None until the reload has happened."""
+    client = Client()
+    try:
+        await client.connect(url, user="operator", password="x", allow_reconnect=False, error_cb=_quiet)
+    except nats.errors.Error:
+        await client.close()
+        return None
+    return client
+
+
+async def _quiet(_error: Exception) -> None:
+    """The error is raised as well."""
+
+
 @contextlib.asynccontextmanager
 async def running_bus(
     folder: Path, *, ack_wait: float = 60.0, size_factor: float = 0.05, sync: Sync = "fast"
@@ -77,6 +122,6 @@ async def running_bus(
         async with contextlib.AsyncExitStack() as stack:
             yield RunningBus(server=server, topology=topology, folder=folder / "nats", _open=stack)
     finally:
-        if server.pid:  # an orderly end takes 0.7 s, which no test looks at
+        if server.is_running:  # an orderly end takes 0.7 s, which no test looks at
             os.kill(server.pid, signal.SIGKILL)
         await server.stop()

@@ -107,6 +107,25 @@ def swap_again_and_again(folder: Path, other: Path, line: Connection) -> None:
         aside.rename(folder)
 
 
+def write_to_fifo(path: Path, line: Connection) -> None:
+    """Wait for a reader of a FIFO, and say when one came."""
+    line.send("begun")
+    os.close(os.open(path, os.O_WRONLY))
+    line.send("through")
+    line.recv()
+
+
+def become_a_fifo_again_and_again(path: Path, line: Connection) -> None:
+    """Replace a file by a FIFO and back, in one step each, until told to stop."""
+    fifo, file = path.with_name("fifo"), path.with_name("file")
+    line.send("begun")
+    while not line.poll():
+        os.mkfifo(fifo)
+        os.link(path, file)
+        fifo.rename(path)
+        file.rename(path)
+
+
 class Helper:
     """A process and a line to it; told to stop, and waited for, when the ``with`` ends."""
 
@@ -119,6 +138,12 @@ class Helper:
     def __enter__(self) -> Helper:
         assert self.line.recv() in ("open", "begun")
         return self
+
+    def wait_until_asleep(self) -> None:
+        """Until the process sleeps in a system call: it has done all it does by itself."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            os.sched_yield()
 
     def __exit__(self, *_: object) -> None:
         self.line.send("stop")

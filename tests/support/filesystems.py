@@ -48,6 +48,7 @@ TRAITS: dict[str, dict[str, bool]] = {
     "bindfs": {"noreplace": False},
 }
 _MAKE = {
+    "ext2": ("64M", ["mkfs.ext2", "-q", "-F"]),
     "ext4": ("64M", ["mkfs.ext4", "-q", "-F"]),
     "xfs": ("320M", ["mkfs.xfs", "-q", "-f"]),
     "btrfs": ("128M", ["mkfs.btrfs", "-q", "-f"]),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from services.resolver.checks import check_parts
 from services.resolver.ranking import Candidate
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
@@ -19,7 +20,7 @@ from shared.messages.analysis import FileAnalysed, FileForgotten
 from shared.messages.base import FileRef, Message
 from shared.messages.commands import TakeFile
 from shared.messages.outcomes import CommandDone
-from shared.messages.resolution import CaughtUp, DecisionWithdrawn, GroupDecided
+from shared.messages.resolution import CaughtUp, DecisionWithdrawn, GroupDecided, Member
 from shared.signature import Signature
 from tests.support.bus import RunningBus, running_bus
 from tests.support.model import content, document
@@ -170,14 +171,19 @@ class Bench:
         return self.all(CaughtUp)[-1]
 
     def standing(self) -> dict[str, list[str]]:
-        """What stands for someone who heard everything: keeper's name -> duplicates' names."""
+        """What stands for someone who heard everything: keeper's name -> duplicates' names. S3 held all the time."""
         open_now: dict[str, GroupDecided] = {}
         for message in self.heard:
             if isinstance(message, GroupDecided):
                 open_now[message.decision_id] = message
+                check_parts((_id(d.keeper), [_id(x.member) for x in d.duplicates]) for d in open_now.values())
             elif isinstance(message, DecisionWithdrawn):
                 del open_now[message.decision_id]
         return stars_in(open_now.values())
+
+
+def _id(member: Member) -> str:
+    return member.file.photo.file_id
 
 
 def stars_in(decisions) -> dict[str, list[str]]:
@@ -213,7 +219,7 @@ def settings_for(roots: Sequence[str] = ("photos",), **changes) -> Settings:
 
 @contextlib.asynccontextmanager
 async def bench(folder: Path, **changes) -> AsyncIterator[Bench]:
-    async with running_bus(folder) as server, contextlib.AsyncExitStack() as stack:
+    async with running_bus(folder, ack_wait=3.0) as server, contextlib.AsyncExitStack() as stack:
         made = Bench(server, folder, settings_for(**changes))
         await made.open(stack)
         yield made

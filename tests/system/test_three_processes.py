@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.resolver.store import read_open_decisions
-from shared.bus.jetstream import Steward
+from shared.bus.jetstream import Steward, setup
 from shared.bus.names import ANALYSER_FS, RESOLVER_SIG
 from shared.bus.server import BundledServer
 from shared.messages.resolution import GroupDecided
@@ -25,6 +25,7 @@ async def external_server(folder: Path) -> AsyncIterator[BundledServer]:
     server = BundledServer(folder, sync="fast")
     await server.start()
     try:
+        await setup(server.url, server.credentials)
         yield server
     finally:
         await server.stop()

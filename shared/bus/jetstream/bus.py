@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-import structlog
 from nats.aio.msg import Msg
 
 from shared.bus.accounts import SERVICE_USERS, Credential, Grant, covers, grant_of, may_publish
 from shared.bus.jetstream.counting import Counter
 from shared.bus.jetstream.deliveries import BACK_OFF, Desk, JetStreamDelivery
+from shared.bus.jetstream.hearing import Heard, read
 from shared.bus.jetstream.link import ANSWER_WITHIN, Link
 from shared.bus.jetstream.pulling import Puller
 from shared.bus.jetstream.storing import Author, Letter, store
 from shared.bus.jetstream.together import store_many
 from shared.bus.port import NotPermitted
-from shared.bus.topology import STORED, Topology, belongs, declared
+from shared.bus.topology import STORED, Topology, declared
 from shared.clock import Clock, SystemClock
-from shared.errors import MessageRejected, UsageError
+from shared.errors import UsageError
 from shared.messages.base import Message
-from shared.messages.envelope import Envelope, decode
-
-log = structlog.get_logger()
+from shared.messages.envelope import Envelope
 
 
 async def connect(
@@ -153,10 +151,13 @@ class JetStreamBus:
         ends = [await link.subscribe(prefix + subject, receive) for subject in subjects]
         self._followers.add(arrived)
 
+        whole = {s.name for s in self._topology.streams if any(covers(wide, s.subject) for wide in subjects)}
+
         async def decoded() -> AsyncIterator[tuple[Envelope, Message]]:
+            heard = Heard(whole)
             try:
                 while (raw := await arrived.get()) is not None:
-                    if (found := _read(raw)) is not None:
+                    if heard.is_stored(raw) and (found := read(raw)) is not None:
                         yield found
             finally:
                 self._followers.discard(arrived)
@@ -164,6 +165,11 @@ class JetStreamBus:
                     await end()
 
         return decoded()
+
+    def complaint(self) -> str | None:
+        """For the health check, from any thread: None while every connection is up."""
+        lost = [user for user, link in self._links.items() if not link.is_up]
+        return f"no connection for {', '.join(lost)}" if lost else None
 
     async def close(self) -> None:
         for follower in tuple(self._followers):
@@ -173,15 +179,3 @@ class JetStreamBus:
 
 def _may_follow(grant: Grant, subjects: Sequence[str]) -> bool:
     return bool(subjects) and all(any(covers(wide, s) for wide in grant.follows) for s in subjects)
-
-
-def _read(raw: Msg) -> tuple[Envelope, Message] | None:
-    """A stored message; None for what was not stored (a request on its way has no sequence yet), or does not decode."""
-    if "Nats-Sequence" not in (raw.headers or {}):
-        return None
-    try:
-        envelope, message = decode(raw.data)
-    except MessageRejected as error:
-        log.warning("bus.message_skipped", subject=raw.subject, why=str(error))
-        return None
-    return (envelope, message) if belongs(raw.subject.removeprefix(STORED), message) else None

@@ -1,4 +1,4 @@
-"""What the server says of its streams and consumers, asked at most twice a second."""
+"""What the server says of its streams and consumers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from shared.bus.jetstream.link import Link
 from shared.bus.topology import Consumer
 
-#: seconds an answer is good for
+#: seconds that a backlog is good for, where nothing is concluded from its being empty
 GOOD_FOR = 0.5
 
 
 class Counter:
     """Backlogs and sequences, over one connection."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, link: Link, *, good_for: float = GOOD_FOR) -> None:
+        self._link, self._good_for = link, good_for
         self._known: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {}
 
     async def backlog(self, consumers: Sequence[Consumer]) -> int:
@@ -43,7 +43,7 @@ class Counter:
     async def _cached(self, stream: str) -> dict[str, dict[str, Any]]:
         now = asyncio.get_running_loop().time()
         asked, infos = self._known.get(stream, (float("-inf"), {}))
-        if now - asked >= GOOD_FOR:
+        if now - asked >= self._good_for:
             infos = await self.consumers(stream)
             self._known[stream] = (now, infos)
         return infos

@@ -56,6 +56,8 @@ class Link:
         self._when_back: set[Callable[[], None]] = set()
         self._connected, self._closing = asyncio.Event(), False
         self._refused: set[str] = set()
+        #: of the questions that are out: an answer to them cannot come over another connection
+        self._deadlines: set[asyncio.Timeout] = set()
         self._revival: asyncio.Task[None] | None = None
 
     async def open(self, patience: float) -> None:
@@ -125,6 +127,8 @@ class Link:
         if self._connected.is_set() and not self._closing:
             log.warning("bus.connection_lost", user=self.user)
         self._connected.clear()
+        for deadline in tuple(self._deadlines):
+            deadline.reschedule(asyncio.get_running_loop().time())
 
     async def _on_back(self) -> None:
         log.info("bus.connection_restored", user=self.user)
@@ -138,11 +142,15 @@ class Link:
             self._revival = asyncio.create_task(self._revive(), name=f"revive {self.user}")
 
     async def _revive(self) -> None:
+        await self._on_lost()
+        said = False
         while not self._closing:
             try:
                 await self._connect()
             except (OSError, nats.errors.Error, TimeoutError) as error:
-                log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+                if not said:  # a password that is no longer right is the usual reason, and wants a person
+                    log.error("bus.connection_refused", user=self.user, error=str(error))
+                    said = True
                 await asyncio.sleep(4 * _RECONNECT_EVERY)
             else:
                 return await self._on_back()
@@ -150,6 +158,11 @@ class Link:
     @property
     def is_anonymous(self) -> bool:
         return self._credential.is_anonymous
+
+    @property
+    def is_up(self) -> bool:
+        """May be asked from another thread."""
+        return self._connected.is_set()
 
     async def wait_until_up(self) -> None:
         await self._connected.wait()
@@ -196,9 +209,13 @@ class Link:
         """Publish and wait for the one answer. Raises ``BusUnavailable``, ``NotDeclared`` or ``NotPermitted``."""
         within = self._answer_within
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(within) as deadline:
                 await self._connected.wait()
-                answer = await self._client.request(subject, payload, timeout=within, headers=dict(headers) or None)
+                self._deadlines.add(deadline)
+                try:
+                    answer = await self._client.request(subject, payload, timeout=within, headers=dict(headers) or None)
+                finally:
+                    self._deadlines.discard(deadline)
         except nats.errors.NoRespondersError as error:
             raise NotDeclared(f"nobody stores {subject}") from error
         except nats.errors.MaxPayloadError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
@@ -128,7 +129,8 @@ class Puller:
         while wait > 0:
             await asyncio.sleep(min(step, wait))
             wait -= step
-            await self._desk.link.send(raw.reply, b"+WPI")
+            with contextlib.suppress(BusUnavailable):  # without a connection it comes again
+                await self._desk.link.send(raw.reply, b"+WPI")
 
     async def _opened(self, raw: Msg) -> JetStreamDelivery | None:
         try:

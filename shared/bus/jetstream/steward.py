@@ -41,7 +41,8 @@ class Steward:
     def __init__(self, links: Mapping[str, Link], topology: Topology) -> None:
         self._links, self._topology = links, topology
         self._link = {Account(grant_of(user).account): link for user, link in links.items()}
-        self._counter = {account: Counter(link) for account, link in self._link.items()}
+        # never an old answer: "nothing is open any more" ends a scan
+        self._counter = {account: Counter(link, good_for=0.0) for account, link in self._link.items()}
 
     @classmethod
     async def connect(

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import DiskFailure, NotAFile, Occupied, ReadOnly
+from services.watcher.disk import CannotRename, DiskFailure, NotAFile, Occupied, ReadOnly
 from services.watcher.localdisk import LocalDisk
 from services.watcher.syscalls import OPENAT2_NUMBER, RENAMEAT2_NUMBERS
 from shared.errors import PhotosiftError
 from tests.support.disk_acts import PROCESSES, end
+from tests.support.filesystems import mounted
 from tests.support.seccomp import refuse
 
 STATX = {"x86_64": 332, "aarch64": 291}.get(platform.machine(), -1)
@@ -100,6 +101,37 @@ def test_s9_s10_everything_holds_on_an_older_kernel(tmp_path: Path, refusals: di
     assert found.pop("album/b.jpg") == b"theirs"
     assert found.pop(".photosift/1/record") == b"{}"
     assert found == {"album/a.jpg": BYTES, "new/c.jpg": BYTES}
+
+
+def take_each_name_once(folder: Path) -> list[str]:
+    """Without renameat2 the kernel does not say *occupied* before a plain rename: the adapter has to know."""
+    refuse({RENAMEAT2: errno.ENOSYS})
+    disk, refused = LocalDisk(), []
+    with (
+        disk.open_root(folder) as root,
+        root.spot(b".photosift/1/photo", make_folders=True) as photo,
+        photo.beside(b"PHOTO") as folded,
+        root.spot(b"a.jpg") as first,
+        root.spot(b"b.jpg") as second,
+    ):
+        disk.rename(first, photo)
+        for taken in (photo, folded):
+            try:
+                disk.rename(second, taken)
+            except PhotosiftError as error:
+                refused.append(type(error).__name__)
+    return refused
+
+
+@needs_numbers
+@pytest.mark.parametrize("kind", ["plain", "exfat"])
+def test_s10_without_renameat2_a_fresh_folder_takes_each_name_once(tmp_path: Path, kind: str) -> None:
+    with mounted(kind, tmp_path) as place:
+        (place.folder / "a.jpg").write_bytes(b"first")
+        (place.folder / "b.jpg").write_bytes(b"second")
+        assert elsewhere(take_each_name_once, place.folder) == [CannotRename.__name__, CannotRename.__name__]
+        assert (place.folder / ".photosift" / "1" / "photo").read_bytes() == b"first"
+        assert (place.folder / "b.jpg").read_bytes() == b"second"
 
 
 def as_another_user(folder: Path) -> list[object]:
