@@ -138,6 +138,15 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         )
 
 
+async def _steward(stack: AsyncExitStack, home: BusHome) -> tuple[Service, ...]:
+    """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
+    if home.credentials and "setup-data" not in home.credentials:
+        return ()
+    steward = await Steward.connect(home.url, home.credentials)
+    stack.push_async_callback(steward.close)
+    return (steward,)
+
+
 def _take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
     """Hold a part of the state folder until the stack is left."""
     held = StatePart(state_dir(settings), part)
@@ -249,7 +258,7 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
             eyes, hands = await _watcher(stack, home, settings)
             health.add("eyes", eyes.complaint)
             health.add("executor", hands.complaint)
-            yield (eyes, hands), health
+            yield (eyes, hands, *await _steward(stack, home)), health
         elif name == "analyser":
             index = await _opened_index(stack, settings, _take(stack, settings, "analyser"), writable=True)
             yield (await _analyser(stack, home, settings, index),), health

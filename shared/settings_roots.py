@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from shared.config import Root, Settings, name_of
 from shared.errors import UsageError
 from shared.paths import PhotoPath, printable
 
 REMEMBERED = "folders.json"
+Role = Literal["library", "reference", "incoming", "backup"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +54,34 @@ def existing_folder(given: Path) -> Path:
 
 
 def choose_roots(folders: Sequence[Path], configured: Sequence[Root], remembered: Mapping[Path, str]) -> ChosenRoots:
-    """[pure] Roots for resolved folders. One of the settings keeps its name and role; others are libraries."""
+    """[pure] Roots for resolved folders. Those of the settings keep name and role; others, elsewhere, are libraries."""
     once = list(dict.fromkeys(folders))
     known = {root.path: root for root in configured}
     taken = frozenset({root.name for root in configured} | set(remembered.values()))
     new = [folder for folder in once if folder not in known and folder not in remembered]
     names = {**remembered, **dict(zip(new, unique_names([name_of(f) for f in new], taken), strict=True))}
-    roots = tuple(known.get(folder) or Root(name=names[folder], path=folder, role="library") for folder in once)
-    return ChosenRoots(roots=roots, notes=tuple(_notes(folders, once)))
+    roots = tuple(known.get(f) or Root(name=names[f], path=f, role=_role_of(f, configured)) for f in once)
+    inside = tuple(_protected_inside(once, configured))
+    return ChosenRoots(roots=(*roots, *inside), notes=(*_notes(folders, once), *_notes_on(inside)))
+
+
+def _role_of(folder: Path, configured: Sequence[Root]) -> Role:
+    """A folder inside a root of the settings has that one's role: naming it lifts no protection (S22)."""
+    around = [root for root in configured if folder.is_relative_to(root.path)]
+    return max(around, key=lambda root: len(root.path.parts)).role if around else "library"
+
+
+def _protected_inside(once: Sequence[Path], configured: Sequence[Root]) -> Iterator[Root]:
+    """Roots of the settings that lie in a named folder and are not plain libraries stay what they are (S22)."""
+    for root in configured:
+        lies_inside = any(root.path != folder and root.path.is_relative_to(folder) for folder in once)
+        if root.role != "library" and root.path not in once and lies_inside:
+            yield root
+
+
+def _notes_on(inside: Sequence[Root]) -> Iterator[str]:
+    for root in inside:
+        yield f"{_shown(root.path)} lies inside and is a {root.role} root of the settings: all is only proposed"
 
 
 def _notes(folders: Sequence[Path], once: Sequence[Path]) -> Iterator[str]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import stat
 import struct
 import threading
-from typing import NamedTuple
 
-from shared.messages.base import FileStat
+from services.watcher.known import Facts
 
 AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_NO_AUTOMOUNT = 0x100, 0x1000, 0x800
 STATX_BASIC_STATS, STATX_BTIME = 0x7FF, 0x800
@@ -24,38 +22,6 @@ _LAYOUT = struct.Struct("=IIQIIIHxxQQQQ" + "qIxxxx" * 4 + "IIII")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _statx = getattr(_libc, "statx", None)
-
-
-class Facts(NamedTuple):
-    """What the file system says of one entry; a tuple, because a pass makes a million of them."""
-
-    mode: int
-    nlink: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    dev: int
-    ino: int
-    #: None where the file system has no birth time
-    birth_ns: int | None
-
-    @property
-    def is_file(self) -> bool:
-        return stat.S_ISREG(self.mode)
-
-    @property
-    def is_folder(self) -> bool:
-        return stat.S_ISDIR(self.mode)
-
-    def as_stat(self) -> FileStat:
-        return FileStat(
-            size=self.size,
-            mtime_ns=self.mtime_ns,
-            ctime_ns=self.ctime_ns,
-            dev=self.dev,
-            ino=self.ino,
-            birth_ns=self.birth_ns,
-        )
 
 
 class _Buffers(threading.local):

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import structlog
 
 from services.watcher import believing
-from services.watcher.birth import Facts
 from services.watcher.ignoring import Ignoring, compiled, managed_folder_of, normalised
+from services.watcher.known import Facts
 from services.watcher.observing import IDENTITY, Place
 from services.watcher.outbox import Outbox
 from services.watcher.passes import MANAGED, SKIPPED, Surroundings

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.watcher.above import is_managed_above, not_live_above
 from services.watcher.counters import Counters
-from services.watcher.disk import Disk, InUse, NotThere, OpenFile, Spot, TreeRoot
+from services.watcher.disk import Disk, InUse, NotAFile, NotThere, OpenFile, Spot, TreeRoot
 from services.watcher.evidence import Looked, PlaceFacts
 from services.watcher.ignoring import managed_folder_of, manager_by, not_live
 from services.watcher.quarantine import TARGET_MARKER, ancestors, is_listed, joined
 from services.watcher.tokens import told_apart
-from services.watcher.units import part_of_a_unit
+from services.watcher.units import holds_one_kind, part_of_a_unit
 from shared.config import Root
 from shared.errors import PermanentError, PhotosiftError
 from shared.messages.commands import TakeFile
@@ -101,7 +102,10 @@ class Inspecting:
         skip = not_live(path.rel)
         if skip is not None:
             return skip.reason
-        absolute = Path(os.fsdecode(path.below(os.fsencode(tree.path.resolve()))))
+        top = tree.path.resolve()
+        if (reason := not_live_above(top)) is not None:
+            return reason
+        absolute = Path(os.fsdecode(path.below(os.fsencode(top))))
         if self._target is not None and absolute.is_relative_to(self._target.resolve()):
             return "the target, where taken files lie"
         if any(is_listed(tree, joined(above, TARGET_MARKER)) for above in ancestors(path.folder)):
@@ -112,7 +116,9 @@ class Inspecting:
         """The managed folder that a file lies in (S24); None where there is none, or a person allowed it by name."""
         marked = {above for above in ancestors(path.folder) if _has_manager(tree, above)}
         folder = managed_folder_of(path.rel, marked | self._managed[path.root])
-        if folder is None or folder in self._counters.allowed(path.root):
+        if folder is None and is_managed_above(tree.path.resolve()):
+            folder = b""
+        if folder is None or any(named in self._counters.allowed(path.root) for named in _within(folder, path)):
             return None
         return f"{path.root}:{printable(folder)}"
 
@@ -128,6 +134,11 @@ class Inspecting:
         return not told_apart(self._disk, *sides)
 
 
+def _within(managed: bytes, path: PhotoPath) -> list[bytes]:
+    """The managed folder and those on the way from it to the file: each of them may be allowed by name."""
+    return ancestors(path.folder)[len(ancestors(managed)) - 1 :]
+
+
 def _has_manager(tree: TreeRoot, folder: bytes) -> bool:
     try:
         return any(manager_by(name) for name in tree.list_folder(folder))
@@ -137,9 +148,26 @@ def _has_manager(tree: TreeRoot, folder: bytes) -> bool:
 
 def _unit(tree: TreeRoot, path: PhotoPath) -> str | None:
     try:
-        return part_of_a_unit(path.name, tree.list_folder(path.folder))
+        return part_of_a_unit(path.name, _beside(tree, path.folder))
     except NotThere:
         return None  # then the victim is not there either, which another rule says
+
+
+def _beside(tree: TreeRoot, folder: bytes) -> Iterator[bytes]:
+    """Names beside a file, also in RAW/ and JPG/ folders: below its own, or beside its own where that is one (S7)."""
+    above, _, name = folder.rpartition(b"/")
+    yield from tree.list_folder(folder)
+    yield from _in_folders_of_a_kind(tree, folder)
+    if folder and holds_one_kind(name):
+        yield from tree.list_folder(above)
+        yield from _in_folders_of_a_kind(tree, above)
+
+
+def _in_folders_of_a_kind(tree: TreeRoot, folder: bytes) -> Iterator[bytes]:
+    for name in tree.list_folder(folder):
+        if holds_one_kind(name):
+            with suppress(NotThere, NotAFile):
+                yield from tree.list_folder(joined(folder, name))
 
 
 def _listed_folders(root: Root, managed: tuple[str, ...]) -> set[bytes]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.watcher.birth import Facts
 from services.watcher.ignoring import Skip
+from services.watcher.known import Facts, Known
 from services.watcher.looking import same_file
 from services.watcher.rescan import is_renamed
-from services.watcher.snapshot import Known, Snapshot
+from services.watcher.snapshot import Snapshot
 from services.watcher.stepping import Unreadable
 from services.watcher.telling import Change
 from shared.paths import PhotoPath

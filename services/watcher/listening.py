@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from services.watcher.disk import DiskFailure, NotThere
-from services.watcher.looking import AskFolder, Tree
+from services.watcher.looking import AskFolder
 from services.watcher.mounts import mount_of
 from services.watcher.observer import CannotWatch, Hint, Observer, WatchesExhausted
 from services.watcher.observing import Glance, Place, glance
@@ -52,10 +52,7 @@ class Listening:
             self._begin(heard)
 
     def _begin(self, heard: Callable[[Hint], None]) -> None:
-        def tree(ask: AskFolder) -> Tree:
-            return Tree(self._place.path, self._place.ignoring, ask)
-
-        observer = Observer(tree, self._ask, heard)
+        observer = Observer(self._place, self._ask, heard)
         try:
             observer.start()
         except WatchesExhausted as error:

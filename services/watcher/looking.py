@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-from services.watcher.birth import Facts, facts_at
+from services.watcher.birth import facts_at
 from services.watcher.ignoring import (
     NOT_A_FILE,
     PRIVATE_FOLDER,
@@ -25,8 +25,8 @@ from services.watcher.ignoring import (
     Skip,
     manager_by,
 )
+from services.watcher.known import Facts, joined
 from services.watcher.stepping import FOLDER, NOT_THERE, Chain, Unreadable, open_quietly, walk
-from services.watcher.tables import joined
 from shared.paths import LONGEST_PATH, printable
 
 _NOTHING = Facts(0, 0, 0, 0, 0, 0, 0, None)
@@ -111,13 +111,6 @@ class Tree:
         if facts.is_folder:
             return self._ignoring.folder(parent, name)
         return self._file_skip(parent, name, facts.mode)
-
-    def skips_name(self, rel: bytes, *, folder: bool = False) -> bool:
-        """Whether names alone say that it is left out."""
-        *folders, name = rel.split(b"/")
-        parent = b"/".join((self.path, *folders))
-        rule = self._ignoring.folder if folder else self._ignoring.file
-        return rule(parent, name) is not None
 
     def _file_skip(self, parent: bytes, name: bytes, mode: int) -> Skip | None:
         if (found := self._ignoring.file(parent, name)) is not None:
@@ -233,7 +226,7 @@ def look_in(folder: int, name: bytes) -> Facts | None:
     if facts is None:
         return None
     other = _facts(folder, name.swapcase()) if name.swapcase() != name else None
-    if (other is not None and other.ino == facts.ino) or not name.isascii():
+    if other is not None or not name.isascii():  # exFAT has another inode number for each spelling
         return facts if _lists(folder, name) else None
     return facts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.watcher.birth import Facts
+from services.watcher.known import Facts
 from services.watcher.looking import Tree
 from services.watcher.observing import Place
 from services.watcher.passes import SKIPPED, Surroundings, Written, look_of, write_settled

@@ -22,9 +22,10 @@ from watchdog.observers.inotify_c import InotifyConstants as Mask
 from watchdog.observers.inotify_c import inotify_add_watch, inotify_init, inotify_rm_watch
 
 from services.watcher.ignoring import manager_by
-from services.watcher.looking import AskFolder, Tree, folders_of
+from services.watcher.known import joined
+from services.watcher.looking import AskFolder, folders_of
+from services.watcher.observing import Place
 from services.watcher.stepping import Unreadable
-from services.watcher.tables import joined
 from shared.errors import TransientError
 
 _HEADER = struct.Struct("iIII")
@@ -88,9 +89,9 @@ class HintEvent(FileSystemEvent):
 class Observer:
     """Watches one root until ``stop``. ``heard`` is called from a thread of the observer's."""
 
-    def __init__(self, tree: Callable[[AskFolder], Tree], ask: AskFolder, heard: Callable[[Hint], None]) -> None:
+    def __init__(self, place: Place, ask: AskFolder, heard: Callable[[Hint], None]) -> None:
         def emitter(queue: EventQueue, watch: ObservedWatch, **options: Any) -> EventEmitter:
-            return HintEmitter(queue, watch, tree=tree, ask=ask, **options)
+            return HintEmitter(queue, watch, place=place, ask=ask, **options)
 
         self._observer = BaseObserver(emitter)  # type: ignore[arg-type]
         self._observer.schedule(_Listener(heard), "root")
@@ -128,19 +129,18 @@ class HintEmitter(EventEmitter):
         queue: EventQueue,
         watch: ObservedWatch,
         *,
-        tree: Callable[[AskFolder], Tree],
+        place: Place,
         ask: AskFolder,
         **options: Any,
     ) -> None:
         super().__init__(queue, watch, **options)
-        self._open_tree, self._ask = tree, ask
+        self._place, self._ask = place, ask
         self._folders: dict[int, bytes] = {}
         self._watches: dict[bytes, int] = {}
 
     # --- beginning and end ----------------------------------------------------------------------------------------
 
     def on_thread_start(self) -> None:
-        self._tree = self._open_tree(self._ask)
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._inotify = inotify_init()
         try:
@@ -164,7 +164,6 @@ class HintEmitter(EventEmitter):
             self._close()
 
     def _close(self) -> None:
-        self._tree.close()
         for descriptor in (self._inotify, self._wake_read, self._wake_write):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -172,13 +171,17 @@ class HintEmitter(EventEmitter):
     # --- watches --------------------------------------------------------------------------------------------------
 
     def _watch_tree(self, start: bytes) -> None:
-        """Watch each folder before it is listed, so that what appears in between is heard of."""
-        for rel, descriptor in folders_of(self._tree, start):
-            wd: int = inotify_add_watch(self._inotify, f"/proc/self/fd/{descriptor}".encode(), _EVENTS)
-            if wd >= 0:
-                self._folders[wd], self._watches[rel] = rel, wd
-            elif (number := ctypes.get_errno()) not in (errno.ENOENT, errno.EACCES):
-                raise _refused(number)
+        """Watch each folder before it is listed, so that what appears in between is heard of.
+
+        No descriptor is kept: a person may unmount the disk while it is watched.
+        """
+        with self._place.open(self._ask) as tree:
+            for rel, descriptor in folders_of(tree, start):
+                wd: int = inotify_add_watch(self._inotify, f"/proc/self/fd/{descriptor}".encode(), _EVENTS)
+                if wd >= 0:
+                    self._folders[wd], self._watches[rel] = rel, wd
+                elif (number := ctypes.get_errno()) not in (errno.ENOENT, errno.EACCES):
+                    raise _refused(number)
 
     def _forget_tree(self, start: bytes) -> None:
         inside = start + b"/"
@@ -219,18 +222,18 @@ class HintEmitter(EventEmitter):
         if mask & Mask.IN_ISDIR:
             if mask & (_APPEARED | _VANISHED):
                 self._folder(rel, mask)
-        elif not self._tree.skips_name(rel):
+        elif not self._place.skips_name(rel):
             self._say(Hint("file", rel))
 
     def _folder(self, rel: bytes, mask: int) -> None:
-        if self._tree.skips_name(rel, folder=True):
+        if self._place.skips_name(rel, folder=True):
             return
         if mask & _VANISHED:
             self._forget_tree(rel)
         else:
             try:
                 self._watch_tree(rel)
-            except (WatchesExhausted, CannotWatch) as error:
+            except (WatchesExhausted, CannotWatch, Unreadable) as error:
                 self._say(Hint("lost", detail=str(error)))
         self._say(Hint("folder", rel))
 

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from services.watcher.birth import facts_at
 from services.watcher.disk import DiskFailure, Mount, NotThere
 from services.watcher.ignoring import Ignoring
+from services.watcher.known import Known
 from services.watcher.looking import AskFolder, Tree
 from services.watcher.mounts import mount_of, mounts_below
 from services.watcher.roots import SAMPLE, Identity, Observed, Recognised, Top, Unknown, changed_mounts, recognise
-from services.watcher.snapshot import Known, Snapshot
+from services.watcher.snapshot import Snapshot
 from services.watcher.stepping import Unreadable
 from shared.errors import PhotosiftError
 
@@ -43,6 +44,12 @@ class Place:
             yield tree
         finally:
             tree.close()
+
+    def skips_name(self, rel: bytes, *, folder: bool = False) -> bool:
+        """Whether names alone say that it is left out."""
+        *folders, name = rel.split(b"/")
+        rule = self.ignoring.folder if folder else self.ignoring.file
+        return rule(b"/".join((self.path, *folders)), name) is not None
 
     def top(self) -> Top | None:
         """Where it is; None where nothing can be opened."""

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from services.watcher.birth import Facts
 from services.watcher.ignoring import UNKNOWN_MOUNT, UNREADABLE_FOLDER, Skip
 from services.watcher.judging import Judge, LookAnywhere
+from services.watcher.known import Facts, joined
 from services.watcher.looking import FolderSeen, Tree, same_file
 from services.watcher.observing import Place
 from services.watcher.remembering import Note
@@ -20,7 +20,6 @@ from services.watcher.rescan import compare, is_renamed, lies_in_any
 from services.watcher.settling import Look, Moment, is_old_enough
 from services.watcher.snapshot import Snapshot
 from services.watcher.stepping import Unreadable
-from services.watcher.tables import joined
 from services.watcher.telling import Change
 from shared.paths import PhotoPath, printable
 

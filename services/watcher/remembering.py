@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.watcher.tables import Database, as_bytes, as_int, joined, number_of
+from services.watcher.known import joined
+from services.watcher.tables import Database, as_bytes, as_int, number_of
 
 _PUT_NOTE = "INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?)"
 _STILL_MISSING = "FROM missing JOIN files USING (root, folder, name) WHERE missing.root = ? AND live"

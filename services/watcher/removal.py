@@ -73,7 +73,7 @@ class Removal:
         try:
             with ExitStack() as stack:
                 copy = self._live_copy(stack, item)
-                if copy is None:
+                if copy is None or not self._is_as_recorded(stack, item):
                     return False
                 self._let_go(stack, item, copy)
         except JournalFailed:
@@ -81,6 +81,12 @@ class Removal:
         except (PhotosiftError, OSError):
             return False  # it stays; the next round looks again
         return True
+
+    def _is_as_recorded(self, stack: ExitStack, item: Item) -> bool:
+        """The copy was compared with the record; what lies there must be it too, or it is a content of its own."""
+        tree = self._b.inspecting.open_root(stack, item.record.origin.root)
+        with tree.spot(item.record.place_rel) as spot, spot.open() as file:
+            return not file.is_open_elsewhere() and file.sha256() == item.record.sha256
 
     def _let_go(self, stack: ExitStack, item: Item, copy: PhotoPath) -> None:
         record = item.record

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from services.watcher.birth import Facts
 from services.watcher.ignoring import NOT_A_FILE, SYMBOLIC_LINK, Skip
-from services.watcher.snapshot import Known
+from services.watcher.known import Facts, Known
 
 #: a known name that is one of these now is no file any more
 _REPLACED = (NOT_A_FILE, SYMBOLIC_LINK)

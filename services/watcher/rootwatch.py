@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from services.watcher.birth import Facts
 from services.watcher.ignoring import Skip
+from services.watcher.known import Facts
 from services.watcher.listening import Listening
 from services.watcher.looking import same_file
 from services.watcher.observer import Hint

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
+from services.watcher.known import Known
 from services.watcher.remembering import Missing, Notes
-from services.watcher.tables import KNOWN, KNOWN_IN_ROOT, Database, as_bytes, as_int, joined, number_of
+from services.watcher.tables import KNOWN, KNOWN_IN_ROOT, Database, as_bytes, as_int, number_of
 from services.watcher.telling import Change, Pending, Teller, roots_of, signed
-from shared.messages.base import FileStat
 from shared.messages.files import FileEvent, FileGone, FileMoved, FileSettled, PassFinished
 from shared.paths import PhotoPath
 
@@ -27,38 +26,6 @@ _FIRST_HOUR = 1_735_689_600 // 3600
 _TYPES: dict[str, type[FileEvent] | type[PassFinished]] = {
     t.TYPE: t for t in (FileSettled, FileMoved, FileGone, PassFinished)
 }
-
-
-class Known(NamedTuple):
-    """A file as it was last told of; a tuple, because a pass reads a million of them."""
-
-    folder: bytes
-    name: bytes
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    dev: int
-    ino: int
-    birth_ns: int | None
-    nlink: int
-    version: int
-    #: seconds since the epoch (S15)
-    known_since: float
-
-    @property
-    def rel(self) -> bytes:
-        return joined(self.folder, self.name)
-
-    @property
-    def stat(self) -> FileStat:
-        return FileStat(
-            size=self.size,
-            mtime_ns=self.mtime_ns,
-            ctime_ns=self.ctime_ns,
-            dev=self.dev,
-            ino=self.ino,
-            birth_ns=self.birth_ns,
-        )
 
 
 class Snapshot:

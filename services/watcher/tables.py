@@ -57,9 +57,13 @@ class Database:
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
+            raise SnapshotFailure(f"{path}: {error}") from error
+        try:
             self._prepare(path)
         except sqlite3.Error as error:
-            raise SnapshotFailure(str(error)) from error
+            self._db.close()
+            raise SnapshotFailure(f"{path}: {error}") from error
 
     def _prepare(self, path: Path) -> None:
         """Durable at every commit (S18), readable while it is written."""
@@ -107,11 +111,6 @@ def number_of(db: Database, root: str) -> int:
     with db.writing() as connection:
         connection.execute("INSERT OR IGNORE INTO roots (name) VALUES (?)", (root,))
         return int(connection.execute("SELECT number FROM roots WHERE name = ?", (root,)).fetchone()[0])
-
-
-def joined(folder: bytes, name: bytes) -> bytes:
-    """Path below the root, from the folder's (empty for the root itself) and a name."""
-    return folder + b"/" + name if folder else name
 
 
 def as_bytes(value: object) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from services.watcher.birth import Facts
+from services.watcher.known import Facts
 from shared.messages.base import FileRef
 from shared.messages.files import FileEvent, FileGone, FileMoved, FileSettled, PassFinished
 from shared.paths import PhotoPath

@@ -23,12 +23,20 @@ _KINDS: dict[str, str] = {
 }
 #: kinds that may stand after the whole name: IMG.jpg.xmp, IMG.jpg.json, IMG.HEIC.supplemental-metadata.json
 _SIDECARS = frozenset({"XMP", "AAE", "JSON"})
+#: folders in which cameras and programs put the members of one kind, beside or below the others
+_FOLDERS = frozenset({"raw", "raws", "jpgs", "jpegs", "video", "videos", "sidecar", "sidecars"})
 
 
 def kind_of(name: bytes) -> str | None:
     """``RAW``, ``JPEG``, ``HEIF``, ``video``, ``XMP``, ``AAE``, ``JSON``; None for everything else."""
     _, dot, ending = name.rpartition(b".")
     return _KINDS.get(ending.lower().decode("latin-1")) if dot else None
+
+
+def holds_one_kind(folder: bytes) -> bool:
+    """Whether a folder of this name holds one kind of file of units whose others lie elsewhere: ``RAW``, ``JPG``."""
+    low = folder.lower().decode("latin-1")
+    return low in _FOLDERS or low in _KINDS
 
 
 def stem_of(name: bytes) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -61,16 +62,28 @@ def steps_of(name: str, source: Path, target: Path, sha256: str) -> list[str]:
     return steps
 
 
-def create_each_round(folder: Path, rounds: int, barrier: Barrier) -> None:
-    """A stranger who makes a new file of the wanted name, exclusively, in every round."""
+def create_each_round(folder: Path, rounds: int, barrier: Barrier, line: Connection) -> None:
+    """A stranger who makes a new file of the wanted name, exclusively, in every round: each time a little later.
+
+    Sends the rounds in which the name was free, and so the file theirs.
+    """
+    made: list[int] = []
     for number in range(rounds):
         barrier.wait(30)
+        begin, later = (
+            time.perf_counter_ns(),
+            number % 50 * 10_000,
+        )  # across half a millisecond, as long as a rename takes
+        while time.perf_counter_ns() < begin + later:
+            pass
         try:
             fd = os.open(folder / f"{number}.jpg", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             continue
         os.write(fd, b"theirs")
         os.close(fd)
+        made.append(number)
+    line.send(made)
 
 
 def hold_open(path: Path, flags: int, line: Connection) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import nats
 import numpy as np
@@ -70,6 +71,10 @@ STEPS = (
     "restore:before-bring",
     "restore:before-result",
 )
+
+
+#: how the ids of decisions begin that no resolver took
+NOBODYS = "nobody's"
 
 
 class Killed(BaseException):
@@ -152,12 +157,12 @@ class Ledger:
     similar: bool
     #: as the user left it: every photo at its own name
     live: dict[Path, str] = field(default_factory=dict)
-    #: contents that photosift holds
-    held: Counter[str] = field(default_factory=Counter)
-    #: names that photosift took photos from, each with what it took
-    origins: set[tuple[Path, str]] = field(default_factory=set)
+    #: what photosift holds: the name it was taken from, and its content
+    held: Counter[tuple[Path, str]] = field(default_factory=Counter)
     #: how the live files were when photosift was about to write down its result, by the name that was gone
     at_act: dict[Path, dict[Path, Seen]] = field(default_factory=dict)
+    #: names that the user gave to other files while photosift still was at work on the first
+    _reused: set[Path] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
     #: told of what the user does
     tell: Callable[[str], None] = print
@@ -244,8 +249,10 @@ class Ledger:
         if not there and path in self.live:
             content = self.live.pop(path)
             self._taken(path, content)
+            if path not in self.at_act:
+                self._reused.add(path)
         elif there and path not in self.live:
-            back = [content for origin, content in self.origins if origin == path and self.held[content]]
+            back = [content for (origin, content), number in self.held.items() if origin == path and number]
             assert back, f"{path} holds what neither the user nor photosift put there"
             self._brought_back(path, sha(path.read_bytes()) if path.exists() else back[0])
 
@@ -255,8 +262,9 @@ class Ledger:
         """Called while photosift is about to write down what it did."""
         with self.lock:
             now = self.on_disk()
-            for path in self.live.keys() - now.keys():
+            for path in (self.live.keys() - now.keys()) | self._reused:
                 self.at_act[path] = now
+            self._reused.clear()
 
     def balance(self) -> None:
         """Every photo is where the user left it, or is held, once; nothing else is anywhere."""
@@ -268,17 +276,19 @@ class Ledger:
                 if path not in self.live:
                     self._brought_back(path, seen.sha)
                 assert self.live[path] == seen.sha, f"{path} was overwritten"
-            away, held = self.put_away(), +self.held
+            away, held = self.put_away(), self.contents_held()
             assert away == held, f"held and not found: {held - away}; found and not known: {away - held}"
+
+    def contents_held(self) -> Counter[str]:
+        return Counter(content for (_, content), number in self.held.items() for _ in range(number))
 
     def _taken(self, path: Path, content: str) -> None:
         assert self.role_of(path) in ("library", "incoming"), f"S22: {path} was taken"
-        self.held[content] += 1
-        self.origins.add((path, content))
+        self.held[path, content] += 1
 
     def _brought_back(self, path: Path, content: str) -> None:
-        assert (path, content) in self.origins and self.held[content] > 0, f"{path}: nobody put this there"
-        self.held[content] -= 1
+        assert self.held[path, content] > 0, f"{path}: nobody put this there"
+        self.held[path, content] -= 1
         self.live[path] = content
 
     def stood(self, victim: Path, content: str) -> bool:
@@ -335,7 +345,7 @@ class Book:
     def _asked(self, envelope: Envelope, command: TakeFile) -> None:
         first = command.command_id not in self.commands
         self.commands.setdefault(command.command_id, (envelope, command))
-        if first and envelope.source == "/photosift/resolver":
+        if first and not command.decision_id.startswith(NOBODYS):
             self.open[command.command_id] = command
             victims = {c.victim.file.photo for c in self.open.values()}
             keepers = {c.keeper.file.photo for c in self.open.values()}
@@ -370,6 +380,7 @@ class Book:
             if path not in self.ledger.at_act or not self.ledger.stood(path, command.victim.sha256):
                 self.broken.append(f"S2: {path} was taken, and nothing stood for it")
         self.unjudged.clear()
+        self.ledger.at_act.clear()
         assert not self.broken, self.broken
 
     def _unless(self, found: set, sentence: str) -> None:
@@ -581,6 +592,85 @@ class World:
 
     async def until_next(self, kind: type[Message]) -> None:
         """A look of the eyes, then until a message of this kind came, or all is at rest."""
+        await self._until_empty()
+        self.waited_for = kind
+        await self.eyes.full_pass()
+        await self._until_empty(lambda: self.waited_for is None)
+        self.waited_for = None
+
+    async def restart(self, *which: str) -> None:
+        for who in which:
+            if who in self._running:
+                await self.stop(who)
+            await self.start(who)
+
+    async def _analyser(self) -> tuple[Service, Callable[[], None]]:
+        bus, workers = self.house.bus["analyser"], self.house.workers
+        return AnalyserService(
+            bus=bus, index=self.index, workers=workers, roots=self.names, settings=self.settings
+        ), lambda: None
+
+    async def _resolver(self) -> tuple[Service, Callable[[], None]]:
+        store = await asyncio.to_thread(DecisionStore, self.folder / "state" / "resolver")
+        service = ResolverService(
+            bus=self.house.bus["resolver"],
+            index=self.index,
+            store=store,
+            settings=self.settings,
+            clock=SystemClock(),
+            quiet_seconds=0.01,
+        )
+        return service, store.close
+
+    async def _watcher(self) -> tuple[Service, Callable[[], None]]:
+        """The hands run; the eyes look when told to."""
+        part, clock, bus = self.folder / "state" / "watcher", SystemClock(), self.house.bus["watcher"]
+        snapshot = await asyncio.to_thread(Snapshot, part / "snapshot.sqlite", now=clock.now)
+        await asyncio.to_thread(snapshot.raise_epoch, await self.index.highest_version())
+        self.eyes = eyes = Eyes(
+            bus=bus,
+            snapshot=snapshot,
+            settings=self.settings,
+            clock=clock,
+            extensions=imaging.extensions(),
+            private=(self.folder / "state",),
+        )
+        hands = Hands(
+            bus=bus,
+            disk=LocalDisk(self.fault),
+            settings=self.settings,
+            clock=clock,
+            folder=part,
+            sight=Sight(known_since=eyes.known_since, files_in=eyes.file_count, doubt=eyes.doubt),
+            on_taken=eyes.taken,
+            on_restored=eyes.restored,
+            fault_point=self.fault,
+        )
+        return hands, snapshot.close
+
+    def fault(self, step: str) -> None:
+        """In the executor's thread, at every step that has a name."""
+        if step == "execute:before-result":
+            self.ledger.note_act()
+        if self.armed is not None and self.armed[0] == step:
+            _, act = self.armed
+            self.armed = None
+            self.tell(f"at {step}:")
+            act()
+
+    def tell(self, what: str) -> None:
+        self.story.append(what.replace(str(self.folder) + "/", ""))
+
+    # waiting
+
+    def hear(self, envelope: Envelope, message: Message) -> None:
+        self.book.hear(envelope, message)
+        self.tell(told(message))
+        if self.waited_for is not None and isinstance(message, self.waited_for):
+            self.waited_for = None
+
+    async def until_next(self, kind: type[Message]) -> None:
+        """A look of the eyes, then until a message of this kind came, or all is at rest."""
         self.waited_for = kind
         await self.eyes.full_pass()
         while self.waited_for is kind and not await self._is_empty():
@@ -590,22 +680,25 @@ class World:
     async def rest(self) -> None:
         """Until every queue is empty and the resolver says that nothing is open; what was killed is started again."""
         try:
-            async with asyncio.timeout(SOON):
-                await self._until_empty()  # an act in hand and a look at its file would get into each other's way
-                await self.eyes.full_pass()
-                await self._until_empty()
+            await self._until_empty()  # an act in hand and a look at its file would get into each other's way
+            await self.eyes.full_pass()
+            await self._until_empty()
             self.ledger.balance()
             self.book.judge()
         except (AssertionError, TimeoutError) as error:
-            raise AssertionError("\n".join([*self.story, repr(error)])) from error
+            self.fail(repr(error))
         self.tell("-- at rest")
 
-    async def _until_empty(self) -> None:
-        while not await self._is_empty():
-            for who in [who for who, (task, _, _) in self._running.items() if task.done()]:
-                await self.restart(who)
-            # the server's queues are asked: nobody publishes that one has run empty
-            await asyncio.sleep(0.01)
+    def fail(self, why: str) -> NoReturn:
+        raise AssertionError("\n".join([*self.story, why]))
+
+    async def _until_empty(self, enough: Callable[[], bool] = lambda: False) -> None:
+        async with asyncio.timeout(SOON):
+            while not enough() and not await self._is_empty():
+                for who in [who for who, (task, _, _) in self._running.items() if task.done()]:
+                    await self.restart(who)
+                # the server's queues are asked: nobody publishes that one has run empty
+                await asyncio.sleep(0.005)
 
     async def _is_empty(self) -> bool:
         if any(task.done() for task, _, _ in self._running.values()) or await self.house.backlog():
@@ -633,8 +726,8 @@ class World:
         """A command valid in form and evidence, whatever the resolver thinks of it."""
         one, other = self.evidence(victim), self.evidence(keeper)
         return TakeFile(
-            decision_id=decision,
-            batch_id=decision,
+            decision_id=f"{NOBODYS} {decision}",
+            batch_id=f"{NOBODYS} {decision}",
             action=self.action,
             victim=one,
             keeper=other,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from services.watcher.localdisk import LocalDisk
 from services.watcher.walking import LocalRoot
 from shared.errors import PhotosiftError, UnsafePath
 from tests.contract.disk.conftest import BYTES, write
-from tests.support.disk_acts import Helper, swap_again_and_again
+from tests.support.disk_acts import Helper, become_a_fifo_again_and_again, swap_again_and_again, write_to_fifo
 from tests.support.filesystems import Place
 
 UNSAFE = [b"", b"/etc/passwd", b"a/../../b", b"..", b"a/./b", b"a//b", b"a/", b"a\0b", b"x" * 40_000]
@@ -192,6 +193,42 @@ def test_a_fifo_or_a_folder_is_no_file_and_makes_nobody_wait(place: Place, root:
         return
     with root.spot(b"fifo") as spot, pytest.raises(NotAFile):
         spot.open()
+
+
+def test_a_fifo_is_not_even_opened(tmp_path: Path, disk: LocalDisk) -> None:
+    """Opening a device does things, and opening a FIFO lets a writer through who waits for a reader."""
+    os.mkfifo(tmp_path / "fifo")
+    with (
+        Helper(write_to_fifo, tmp_path / "fifo") as writer,
+        disk.open_root(tmp_path) as root,
+        root.spot(b"fifo") as spot,
+    ):
+        writer.wait_until_asleep()
+        for look in (spot.open, spot.attributes):
+            with pytest.raises(NotAFile):
+                look()
+        assert not writer.line.poll(0.05)
+        os.close(os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK))
+        assert writer.line.recv() == "through", "or this test shows nothing"
+
+
+def test_s9_a_file_that_becomes_a_fifo_again_and_again_is_opened_as_a_file_only(
+    tmp_path: Path, disk: LocalDisk
+) -> None:
+    write(tmp_path / "a.jpg")
+    opened = refused = 0
+    with (
+        Helper(become_a_fifo_again_and_again, tmp_path / "a.jpg"),
+        disk.open_root(tmp_path) as root,
+        root.spot(b"a.jpg") as spot,
+    ):
+        while opened < 300 or refused < 300:
+            try:
+                with spot.open() as file:
+                    assert stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                opened += 1
+            except NotAFile:
+                refused += 1
 
 
 def test_stat_is_what_os_says(place: Place, root: LocalRoot) -> None:

@@ -78,7 +78,7 @@ def test_a_large_flat_png_decodes_within_the_limit_or_is_refused_by_name() -> No
     buffer = io.BytesIO()
     Image.new("1", (16_383, 16_383), 1).save(buffer, "PNG")
     assert decoded(buffer.getvalue(), 700 * MB).width == 16_383
-    with pytest.raises(TooLarge, match="16383 x 16383"):
+    with pytest.raises(TooLarge, match="million pixels"):
         decoded(buffer.getvalue(), 200 * MB)
 
 

@@ -94,9 +94,17 @@ def test_a_preview_that_lies_as_shown_already_is_not_turned() -> None:
 
 
 @pytest.mark.parametrize("preview", [None, jpeg_bytes(STRANGER)])
-def test_a_raw_with_nothing_but_a_thumbnail_is_refused_rather_than_known_by_it(preview: bytes | None) -> None:
+def test_a_raw_with_nothing_but_a_thumbnail_is_developed_not_known_by_it(preview: bytes | None) -> None:
+    found = decoded(made("NEF", preview))
+    assert not shows(found, STRANGER)
+    assert (found.width, found.height) == SENSOR
+
+
+def test_a_raw_that_can_be_neither_shown_nor_developed_is_refused() -> None:
     with pytest.raises(PictureRefused):
-        decoded(made("NEF", preview))
+        decoded(made("NEF", None)[:-200_000])
+    with pytest.raises(PictureRefused):
+        decoded(raf(jpeg_bytes(STRANGER), SENSOR_DATA))
 
 
 def test_a_plain_tiff_of_a_raw_makers_camera_is_a_tiff() -> None:

@@ -150,3 +150,20 @@ def test_a_path_outside_all_roots_is_refused() -> None:
 def test_s9_a_root_path_leads_nowhere_else() -> None:
     with pytest.raises(UnsafePath):
         photo_path("in:../../etc/passwd", ROOTS)
+
+
+@pytest.mark.parametrize("role", ["reference", "backup", "incoming"])
+def test_s22_naming_a_folder_inside_a_root_of_the_settings_lifts_no_protection(role: Literal["reference"]) -> None:
+    configured = (Root(name="all", path=Path("/p")), Root(name="master", path=Path("/p/master"), role=role))
+    [inside] = choose_roots([Path("/p/master/2020")], configured, {}).roots
+    assert inside.role == role
+
+
+def test_s22_a_protected_root_inside_a_named_folder_stays_protected() -> None:
+    configured = (Root(name="master", path=Path("/p/master"), role="reference"), Root(name="x", path=Path("/p/x")))
+    chosen = choose_roots([Path("/p")], configured, {})
+    assert [(root.path, root.role) for root in chosen.roots] == [
+        (Path("/p"), "library"),
+        (Path("/p/master"), "reference"),
+    ]
+    assert any("/p/master" in note for note in chosen.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from shared.index.embedded import FORMAT
 from shared.index.port import Index, IndexUnavailable
 from shared.index.vectors import (
     BLOCK,
@@ -211,6 +213,11 @@ def test_the_order_is_a_permutation_and_the_head_is_spread_over_the_picture() ->
     assert sorted(ORDER) == list(range(COMPACT))
     gaps = np.diff(np.sort(ORDER[:HEAD]))
     assert gaps.max() <= 6
+
+
+def test_the_layout_is_that_of_format_1() -> None:
+    """Whoever changes it raises ``FORMAT``: checks made with another layout would pass, and distances be wrong."""
+    assert (FORMAT, BLOCK, HEAD, TAIL, zlib.crc32(ORDER.astype("<u2").tobytes())) == ("1", 65_536, 64, 208, 42263923)
 
 
 def test_squared_norms_are_exact_for_every_int8() -> None:
