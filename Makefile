@@ -30,7 +30,7 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 
 test: lint
-	$(BIN)/pytest -m "not long" $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(PYTEST)
 
 # SMALL=1: the form that CI runs
 bench: install

@@ -1,4 +1,4 @@
-"""A whole scan of camera photos, beside the floor: scaled luma decoding and SHA-256, spread perfectly over two processes.
+"""A whole scan of camera photos, beside the floor: scaled luma decoding and SHA-256, spread over two processes.
 
 Run by ``make bench``; ``--photos 60`` is the small form. Prints medians of this run and their ratios; and the memory of
 the whole all-in-one (PSS of photosift, its workers and its nats-server) at its peak and at rest.
@@ -31,8 +31,8 @@ PROCESSES = 2
 
 def variant(source: Path, number: int, to: Path) -> None:
     """The photo rolled by an amount of its own: other bytes and another signature, the same work to decode."""
-    with Image.open(source) as picture:
-        picture = picture.convert("RGB")
+    with Image.open(source) as opened:
+        picture = opened.convert("RGB")
         rng = np.random.default_rng(number)
         pixels = np.roll(np.asarray(picture), rng.integers(0, min(picture.size), 2), axis=(0, 1))
     buffer = io.BytesIO()

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
 from services.terminal import ApplyChoice
 from services.watcher.breaker import limit
+from services.watcher.executor import AskedFor, any_command
 from services.watcher.eyes import Eyes
 from services.watcher.hands import Hands
 from services.watcher.localdisk import LocalDisk
@@ -56,6 +57,8 @@ class Crew:
     health: Health
     #: what runs beside the eyes, whose part differs: ``run`` watches, ``scan`` makes one pass
     services: tuple[Service, ...]
+    #: ids of the batches that a person asks for here; with ``apply`` the executor takes no others
+    batches: set[str] = field(default_factory=set)
 
     @property
     def target(self) -> str | None:
@@ -118,7 +121,9 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         stack.push_async_callback(steward.close)
         analyser_part = _take(stack, settings, "analyser")
         index = await _opened_index(stack, settings, analyser_part, writable=True)
-        eyes, hands = await _watcher(stack, home, acting, index, steward)
+        batches = set[str]()
+        asked_for = (lambda c: c.batch_id in batches) if apply else _asked_since(SystemClock().now(), settings)
+        eyes, hands = await _watcher(stack, home, acting, index=index, steward=steward, asked_for=asked_for)
         analyser = await _analyser(stack, home, settings, index)
         resolver = await _resolver(stack, home, deciding, index)
         person = await _connected(stack, home, "person")
@@ -135,7 +140,13 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
             index=index,
             health=health,
             services=(*ours, steward, hands, analyser, resolver),
+            batches=batches,
         )
+
+
+def _asked_since(start: float, settings: Settings) -> AskedFor:
+    """A person's word for one batch ends with the process that it was given to; what a service decided does not."""
+    return lambda command: not command.confirmed or command.expires_at - settings.command_expiry_seconds >= start
 
 
 async def _steward(stack: AsyncExitStack, home: BusHome) -> tuple[Service, ...]:
@@ -176,7 +187,13 @@ async def index_to_read(settings: Settings) -> AsyncIterator[Index]:
 
 
 async def _watcher(
-    stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index | None = None, steward: Steward | None = None
+    stack: AsyncExitStack,
+    home: BusHome,
+    settings: Settings,
+    *,
+    index: Index | None = None,
+    steward: Steward | None = None,
+    asked_for: AskedFor = any_command,
 ) -> tuple[Eyes, Hands]:
     """Eyes and hands of this process, told of each other."""
     folder, clock = _take(stack, settings, "watcher"), SystemClock()
@@ -207,6 +224,7 @@ async def _watcher(
         confirm_disappearances=eyes.confirm_disappearances,
         adopt_for_eyes=eyes.adopt,
         allow_for_eyes=eyes.allow,
+        asked_for=asked_for,
     )
     return eyes, hands
 

@@ -137,6 +137,7 @@ class Look:
             target=self.crew.target,
             at_most=count.files,
         )
+        self.crew.batches.add(request.request_id)
         await self.crew.person.publish(request)
         await self.following.until(lambda: request.request_id in self.following.accepted)
         accepted = self.following.accepted[request.request_id]

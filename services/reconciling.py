@@ -24,7 +24,7 @@ _BATCH = 2_000
 
 
 async def tell_again_what_was_lost(snapshot: Snapshot, index: Index, steward: Steward, roots: Sequence[str]) -> int:
-    """Distrust what the snapshot knows and the index lacks; returns how many files. Looks only where there is a sign."""
+    """Distrust what the snapshot knows and the index lacks; returns how many. Looks only where there is a sign."""
     if not await _may_be_lost(snapshot, index, steward):
         return 0
     lost = 0

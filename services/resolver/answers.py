@@ -19,6 +19,7 @@ from shared.signature import Signature
 
 #: refusals of the moment: the code, and after how many seconds the same is asked again
 MOMENTARY: Mapping[str, float] = {
+    "batch-stopped": 0.0,
     "expired": 0.0,
     "keeper-elsewhere": 60.0,
     "keeper-in-use": 600.0,

@@ -3,5 +3,5 @@
 Publishes: FS (``FileSettled``, ``FileMoved``, ``FileGone``, ``PassFinished``), OUT (outcomes, answers).
 Consumes: CMD (``TakeFile``), REQ (restore, adopt, confirm, allow).
 Owns: the snapshot of what is known, the journal of what was done, and ``.photosift`` folders below roots and target.
-Eyes: settling ignoring (pure), observer rescan snapshot roots. Hands: guards (pure), executor disk journal quarantine ownership.
+Eyes: settling, ignoring, units (pure), observer, rescan, snapshot. Hands: guards (pure), executor, disk, journal.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from services.watcher.ignoring import TARGET_MARKER, folder_skip, managed_folder_of, manager_by
@@ -18,7 +19,7 @@ _CONFIGURATION = frozenset({b".dropbox", b".unison", b".sync"})
 def not_live_above(root: Path) -> str | None:
     """Why nothing in the root is live, else None. ``root``: absolute, links resolved."""
     parts = os.fsencode(root).split(b"/")
-    for parent, name in zip(parts, parts[1:], strict=False):
+    for parent, name in pairwise(parts):
         if skip := folder_skip(name, parent):
             return skip.reason
     if any(os.path.lexists(os.path.join(above, TARGET_MARKER)) for above in _above(root)):

@@ -6,6 +6,7 @@ whether it may, ``inspecting`` what is there, ``keepers`` what stands for it, ``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -59,11 +60,19 @@ class Pair:
     anchors: list[bytes]
 
 
+#: whether a command belongs to what the person at hand, or this service, wants now
+AskedFor = Callable[[TakeFile], bool]
+
+
+def any_command(_command: TakeFile) -> bool:
+    return True
+
+
 class Executor:
     """Carries commands out. Not for more than one thread at a time."""
 
-    def __init__(self, bench: Workbench) -> None:
-        self._b, self._fault = bench, bench.fault
+    def __init__(self, bench: Workbench, asked_for: AskedFor = any_command) -> None:
+        self._b, self._fault, self._asked_for = bench, bench.fault, asked_for
 
     def take(self, command: TakeFile, cause: Envelope | None = None) -> CommandDone:
         """The outcome, journalled and in the outbox. Raises ``JournalFailed``, ``Unsettled``; nothing else (S8)."""
@@ -96,8 +105,15 @@ class Executor:
 
     def _objection(self, command: TakeFile) -> Refusal | None:
         """By settings, roots and journal; proposing only is one early return that looks at nothing (S6)."""
-        refusal = propose_only(command, self._b.settings)
+        refusal = propose_only(command, self._b.settings) or self._stale(command)
         return refusal or judge_order(command, order_facts(command, self._b))
+
+    def _stale(self, command: TakeFile) -> Refusal | None:
+        """A batch that was stopped half way does not go on when the person asks for something else (S6, S13)."""
+        if self._asked_for(command):
+            return None
+        text = f"{command.victim.file.photo.text} was asked for by a batch that was stopped before its end"
+        return Refusal(code="batch-stopped", explanation=text)
 
     def _checked(self, stack: ExitStack, command: TakeFile) -> Pair | Refusal:
         """Nothing is touched yet, so that every failure is a refusal."""

@@ -52,6 +52,10 @@ class OrderFacts:
     open_files: Mapping[str, Literal["victim", "keeper"]]
     #: contents that the victim's content stands for since earlier acts (S1)
     stands_for: frozenset[str]
+    #: since when the victim is known at its place; None: not known
+    victim_known_since: float | None
+    #: until when acts in the victim's root may be remembered by nobody (S1); 0: all are remembered
+    history_unknown_before: float
     #: why the breaker is open (S13), else None
     breaker: str | None
 
@@ -192,6 +196,19 @@ def _stands_for_nothing_else(command: TakeFile, facts: OrderFacts) -> Refusal | 
     )
 
 
+def _history_is_known(command: TakeFile, facts: OrderFacts) -> Refusal | None:
+    if facts.history_unknown_before == 0 or command.victim.sha256 == command.keeper.sha256:
+        return None
+    since = facts.victim_known_since
+    if since is not None and min(since, command.victim.ctime_ns / 1e9) >= facts.history_unknown_before:
+        return None
+    return Refusal(  # S1: the journal was lost, whoever confirms
+        code="history-unknown",
+        explanation=f"{named(command.victim)} may stand for photos taken before this photosift adopted the root, which"
+        f" its look-alike was not compared with",
+    )
+
+
 def _keeper_is_old_enough(command: TakeFile, facts: OrderFacts) -> Refusal | None:
     if command.confirmed or facts.keeper_age_seconds == 0:  # S15
         return None
@@ -223,6 +240,7 @@ _ORDER_RULES = (
     _was_not_restored,
     _not_entangled,
     _stands_for_nothing_else,
+    _history_is_known,
     _keeper_is_old_enough,
     _breaker_is_closed,
 )

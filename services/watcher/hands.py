@@ -18,7 +18,7 @@ import structlog
 
 from services.watcher.answering import Answering
 from services.watcher.disk import Disk, FaultPoint, no_fault
-from services.watcher.executor import Executor
+from services.watcher.executor import AskedFor, Executor, any_command
 from services.watcher.journalfile import JournalFailed
 from services.watcher.recovery import Recovery
 from services.watcher.removal import Removal
@@ -85,6 +85,7 @@ class Hands:
         confirm_disappearances: Callable[[str | None], Awaitable[str]] = _no_disappearances,
         adopt_for_eyes: Callable[[str], Awaitable[None]] = _no_root,
         allow_for_eyes: Callable[[str, bytes], Awaitable[None]] = _no_folder,
+        asked_for: AskedFor = any_command,
         fault_point: FaultPoint = no_fault,
         upkeep_seconds: float = UPKEEP,
     ) -> None:
@@ -95,6 +96,7 @@ class Hands:
         self._on_taken, self._on_restored = on_taken, on_restored
         self._confirm_disappearances = confirm_disappearances
         self._adopt_for_eyes, self._allow_for_eyes = adopt_for_eyes, allow_for_eyes
+        self._asked_for = asked_for
         self._by = f"executor@{socket.gethostname()}"
         self._saying = asyncio.Lock()
         self._trouble: str | None = "the journal is not open yet"
@@ -130,7 +132,7 @@ class Hands:
 
     async def _work(self, stop: asyncio.Event) -> None:
         restoring = Restoring(self._bench)
-        self._executor = Executor(self._bench)
+        self._executor = Executor(self._bench, self._asked_for)
         self._recovery = Recovery(self._bench, self._executor, restoring)
         self._removal = Removal(self._bench)
         self._answering = Answering(self._bench, restoring, by=self._by)

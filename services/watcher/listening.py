@@ -30,6 +30,7 @@ class Listening:
         self._observer: Observer | None = None
         self._glance: Glance | None = None
         self._exhausted = False
+        self._said = ""
         self.polls = watch.observer == "polling"
 
     async def ensure(self, in_thread: Callable[[Callable[[], None]], Awaitable[Any]]) -> None:
@@ -43,7 +44,7 @@ class Listening:
 
     def _ensure(self, heard: Callable[[Hint], None]) -> None:
         found = glance(self._place)
-        if self._observer is not None and self._observer.is_alive and found == self._glance:
+        if self._observer is not None and self._observer.is_alive and found == self._glance and not self._exhausted:
             return
         self.end()
         self.polls = self._watch.observer == "polling" or self._exhausted or self._is_far()
@@ -56,13 +57,20 @@ class Listening:
         try:
             observer.start()
         except WatchesExhausted as error:
-            self.polls = self._exhausted = True
-            log.warning("watcher.watches_exhausted", root=self._place.name, error=str(error), remedy=error.remedy)
+            self.exhausted(error.remedy)
         except (CannotWatch, Unreadable) as error:
             self.polls = True
-            log.warning("watcher.root_not_watched", root=self._place.name, error=str(error))
+            if self._said != str(error):
+                log.warning("watcher.root_not_watched", root=self._place.name, error=str(error))
+            self._said = str(error)
         else:
             self._observer = observer
+
+    def exhausted(self, remedy: str) -> None:
+        """The kernel gives out no more watches: from the next pass on the root is polled. Said once."""
+        if not self._exhausted:
+            log.warning("watcher.watches_exhausted", root=self._place.name, what_now=remedy, until_then="it is polled")
+        self.polls = self._exhausted = True
 
     def _is_far(self) -> bool:
         """On a network file system the kernel hears of this machine's changes only."""

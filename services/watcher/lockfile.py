@@ -21,7 +21,8 @@ from shared.messages.base import Value
 
 LOCK = b"owner.lock"
 OWNER = b"owner.json"
-_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW
+#: NONBLOCK: a FIFO that somebody left there must not make the executor wait
+_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class LockHeld(PermanentError):
@@ -60,7 +61,11 @@ class LockFile:
         except OSError:
             os.close(folder_fd)
             raise
-        self._take()
+        try:
+            self._take()
+        except OSError:  # no file that could be locked
+            self.close()
+            raise
 
     def _take(self) -> None:
         try:

@@ -60,7 +60,8 @@ class Hint(NamedTuple):
     """Something may have changed."""
 
     #: ``file`` | ``folder`` (it, and everything below) | ``managed`` (a program's mark appeared in the folder)
-    #: | ``lost`` (events were lost: look at everything) | ``top`` (the root itself went or came)
+    #: | ``lost`` (events were lost: look at everything) | ``exhausted`` (no more watches; ``detail``: what helps)
+    #: | ``top`` (the root itself went)
     kind: str
     rel: bytes = b""
     detail: str = ""
@@ -233,7 +234,9 @@ class HintEmitter(EventEmitter):
         else:
             try:
                 self._watch_tree(rel)
-            except (WatchesExhausted, CannotWatch, Unreadable) as error:
+            except WatchesExhausted as error:
+                self._say(Hint("exhausted", detail=error.remedy))
+            except (CannotWatch, Unreadable) as error:
                 self._say(Hint("lost", detail=str(error)))
         self._say(Hint("folder", rel))
 

@@ -104,12 +104,12 @@ def observe(place: Place, snapshot: Snapshot) -> RootSight:
     try:
         with place.open() as tree:
             return _observe(place, snapshot, tree, remembered)
-    except (Unreadable, NotThere, DiskFailure) as error:
+    except (Unreadable, NotThere, DiskFailure, OSError) as error:
         return _unknown(_obstacle(error))
 
 
-def _obstacle(error: PhotosiftError) -> str:
-    return f"it cannot be read: {error.detail}"
+def _obstacle(error: PhotosiftError | OSError) -> str:
+    return f"it cannot be read: {error.strerror if isinstance(error, OSError) else error.detail}"
 
 
 def _unknown(reason: str) -> RootSight:
@@ -139,7 +139,7 @@ def _mounts_inside(place: Place, snapshot: Snapshot, tree: Tree) -> dict[bytes, 
             with tree.folder(rel) as descriptor:
                 if descriptor is not None and not _is_left_out(tree, rel, descriptor):
                     present[rel] = _observed(tree, rel, descriptor, snapshot.sample(place.name, SAMPLE, rel))
-        except (Unreadable, DiskFailure) as error:
+        except (Unreadable, DiskFailure, OSError) as error:
             present[rel] = Observed(identity=None, obstacle=_obstacle(error))
     return present
 

@@ -42,6 +42,8 @@ def order_facts(command: TakeFile, bench: Workbench) -> OrderFacts:
         restored_pair=bench.items.was_restored(victim.sha256, keeper.sha256),
         open_files=bench.journal.open_files(),
         stands_for=bench.items.stands_for(victim.sha256),
+        victim_known_since=bench.sight.known_since(victim.file.photo),
+        history_unknown_before=bench.ownership.history_unknown_before(victim.file.root),
         breaker=breaker_of(victim.file.root, bench),
     )
 

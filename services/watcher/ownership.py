@@ -21,6 +21,7 @@ from services.watcher.quarantine import is_listed, item_names, joined, records_b
 from services.watcher.records import Record
 from services.watcher.refusals import Refusal
 from services.watcher.tokens import overlapping
+from shared.clock import Clock
 from shared.config import Root
 from shared.errors import PermanentError, PhotosiftError
 
@@ -49,9 +50,10 @@ class Ownership:
         items: Items,
         roots: Mapping[str, Root],
         target: Path | None,
+        clock: Clock,
     ) -> None:
         self._disk, self._file, self._items, self._roots, self._target = disk, file, items, roots, target
-        self._folder = folder / "owners"
+        self._folder, self._clock = folder / "owners", clock
         self._claims: dict[str, _Claim] = {}
         self._overlaps: dict[str, str] = {}
         self._epoch_raised = False
@@ -77,6 +79,10 @@ class Ownership:
     def overlap(self, root: str) -> str | None:
         """Another root that shows the same files (S4)."""
         return self._overlaps.get(root)
+
+    def history_unknown_before(self, root: str) -> float:
+        """What was taken in the root before this moment (seconds since the epoch) may be remembered by nobody (S1)."""
+        return float(self._file.meta(f"history-unknown-before:{root}") or 0.0)
 
     def generation(self, root: str) -> int:
         claim = self._claims.get(root)
@@ -193,6 +199,8 @@ class Ownership:
             before = lock.read_or_none()
             generation = (before.generation if before else 0) + 1
             owner = Owner(journal=self._file.id, generation=generation, epoch=before.epoch if before else 0)
+            if before is None or before.journal != self._file.id or before.epoch > self._file.epoch:
+                self._file.set_meta(**{f"history-unknown-before:{root}": repr(self._clock.now())})
             self._epoch_raised = False
             self._hold(root, lock, owner)
         except BaseException:

@@ -180,6 +180,7 @@ class RootPass:
         """Look at the files and folders that are due now, and tell of them."""
         state, now, tally = self._state, self._state.now(), Tally()
         files, folders = state.room.take_files(now), state.room.take_folders(now, state.grace)
+        state.room.count_time_anew()
         if not (files or folders) or not await self.is_still_there():
             return tally
         try:

@@ -18,6 +18,9 @@ from services.watcher.rootstate import Means, RootState
 from shared.lifecycle import unless_stopped
 from shared.messages.files import PassFinished
 
+#: seconds between two looks at what is due
+_BREATH = 0.05
+
 
 class RootWatch:
     """Eyes on one root."""
@@ -27,6 +30,7 @@ class RootWatch:
         self._state = RootState(place, means, around)
         self._look = RootPass(self._state)
         self._watch, self._looking, self._pass_seconds = means.watch, 0, 0.0
+        self._listening = Listening(place, means.watch, self._ask, self.hear)
 
     def close(self) -> None:
         self._state.close()
@@ -64,12 +68,14 @@ class RootWatch:
             note = Note(hint.rel, hint.detail)
             state.later(lambda: state.means.snapshot.notes.add(MANAGED, self.place.name, [note]))
         else:
+            if hint.kind == "exhausted":
+                self._listening.exhausted(hint.detail)
             state.look_again.set()
         state.woken.set()
 
     async def run(self, stop: asyncio.Event, first_done: Callable[[], None]) -> None:
         """Watch until told to stop; a pass comes first, and again whenever it may be needed."""
-        listening = Listening(self.place, self._watch, self._ask, self.hear)
+        listening = self._listening
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_hints(stop))
             try:
@@ -104,6 +110,7 @@ class RootWatch:
         while not stop.is_set():
             self._state.woken.clear()
             await _first_of(stop, self._state.woken, seconds=self._until_due())
+            await _first_of(stop, seconds=_BREATH)  # events come in floods; one look answers many
             if not stop.is_set() and self._state.may_look:
                 self._looking = 1
                 await self._look.at_what_is_due(stop)
@@ -112,7 +119,7 @@ class RootWatch:
     def _until_due(self) -> float:
         due = self._state.room.next_due()
         pause = 3600.0 if due is None else due - self._state.now().steady
-        return max(pause, 0.0 if self._state.may_look else 0.2)
+        return max(pause, _BREATH if self._state.may_look else 0.2)
 
 
 async def _first_of(*events: asyncio.Event, seconds: float) -> None:

@@ -45,7 +45,13 @@ class Workbench:
         self.file = JournalFile(folder)
         self.journal, self.items, self.counters = Journal(self.file), Items(self.file), Counters(self.file)
         self.ownership = Ownership(
-            disk=disk, folder=folder, file=self.file, items=self.items, roots=self.roots, target=settings.target
+            disk=disk,
+            folder=folder,
+            file=self.file,
+            items=self.items,
+            roots=self.roots,
+            target=settings.target,
+            clock=clock,
         )
         self.inspecting = Inspecting(
             disk=disk,

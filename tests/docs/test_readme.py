@@ -13,7 +13,8 @@ from services.cli import app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text()
-LINES = [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines() if line[:2] == "$ "]
+BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)
+LINES = [line[2:] for block in BLOCKS for line in block.splitlines() if line[:2] == "$ "]
 MADE = [line for line in LINES if line.startswith("make ")]
 RUN = [part for line in LINES for part in re.findall(r"\.venv/bin/photosift ([^>|)#\"]*)", line)]
 
@@ -32,7 +33,7 @@ def test_every_make_target_of_the_readme_exists(line: str) -> None:
 @pytest.mark.parametrize("arguments", RUN)
 def test_every_photosift_command_of_the_readme_exists_with_its_options(arguments: str) -> None:
     words = shlex.split(arguments)
-    names = [word for word in words[: 2 if words[0] == "config" else 1]]
+    names = words[: 2 if words[0] == "config" else 1]
     shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "300", "TERM": "dumb"})
     assert shown.exit_code == 0
     for option in (word for word in words if word.startswith("--")):

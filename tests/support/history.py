@@ -163,6 +163,8 @@ class Ledger:
     at_act: dict[Path, dict[Path, Seen]] = field(default_factory=dict)
     #: names that the user gave to other files while photosift still was at work on the first
     _reused: set[Path] = field(default_factory=set)
+    #: names that were gone when photosift wrote down a result, and are not back
+    _away: set[Path] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
     #: told of what the user does
     tell: Callable[[str], None] = print
@@ -204,7 +206,7 @@ class Ledger:
                 file.write(data)
             names = [p for p in self.live if p.exists() and os.path.samestat(p.stat(), stat)]
             for name in {path, *names}:  # every name of a hard-linked file shows the new bytes
-                self.live[name] = sha(data)
+                self._put(name, sha(data))
 
     def replace(self, path: Path, data: bytes) -> None:
         """As an editor does: a new file renamed over the old one."""
@@ -215,7 +217,7 @@ class Ledger:
             self._adopt(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh.rename(path)
-            self.live[path] = sha(data)
+            self._put(path, sha(data))
 
     def delete(self, path: Path) -> None:
         self.tell(f"delete {path}")
@@ -230,7 +232,7 @@ class Ledger:
             other.parent.mkdir(parents=True, exist_ok=True)
             other.hardlink_to(path)
             self._adopt(other, there=False)
-            self.live[other] = sha(other.read_bytes())
+            self._put(other, sha(other.read_bytes()))
 
     def move(self, path: Path, other: Path) -> None:
         self.tell(f"move {path} to {other}")
@@ -241,7 +243,11 @@ class Ledger:
             path.rename(other)
             self._adopt(path, there=True)
             self._adopt(other, there=False)
-            self.live[other] = self.live.pop(path)
+            self._put(other, self.live.pop(path))
+
+    def _put(self, path: Path, content: str) -> None:
+        self.live[path] = content
+        self._away.discard(path)
 
     def _adopt(self, path: Path, there: bool | None = None) -> None:
         """Before the user changes a name: what photosift did to it since the last look is written down."""
@@ -261,23 +267,42 @@ class Ledger:
     def note_act(self) -> None:
         """Called while photosift is about to write down what it did."""
         with self.lock:
-            now = self.on_disk()
-            for path in (self.live.keys() - now.keys()) | self._reused:
+            now = self.note_return()
+            known = self.live.keys() | {path for path, _ in self.held}
+            gone = known - now.keys() - self._away
+            for path in gone | self._reused:
                 self.at_act[path] = now
+            self._away |= gone
             self._reused.clear()
+
+    def note_return(self) -> dict[Path, Seen]:
+        """What is there now was not taken, or is back."""
+        with self.lock:
+            now = self.on_disk()
+            self._away -= now.keys()
+            return now
 
     def balance(self) -> None:
         """Every photo is where the user left it, or is held, once; nothing else is anywhere."""
         with self.lock:
-            now = self.on_disk()
+            now = self.note_return()
             for path in [p for p in self.live if p not in now]:
                 self._taken(path, self.live.pop(path))
             for path, seen in now.items():
                 if path not in self.live:
                     self._brought_back(path, seen.sha)
                 assert self.live[path] == seen.sha, f"{path} was overwritten"
-            away, held = self.put_away(), self.contents_held()
+            away = self.put_away()
+            self._merge(self.contents_held() - away)
+            held = self.contents_held()
             assert away == held, f"held and not found: {held - away}; found and not known: {away - held}"
+
+    def _merge(self, missing: Counter[str]) -> None:
+        """A restored item whose very bytes the user had put back at its name is let go: the name holds them."""
+        for (path, content), number in (+self.held).items():
+            merged = min(number, missing[content]) if self.live.get(path) == content else 0
+            self.held[path, content] -= merged
+            missing[content] -= merged
 
     def contents_held(self) -> Counter[str]:
         return Counter(content for (_, content), number in self.held.items() for _ in range(number))
@@ -455,7 +480,10 @@ class World:
         self.folder = house.folder / f"world-{house.count}"
         # names of this history alone: the server remembers the ids of the last minutes
         self.names = {f"{role}-{house.count}": self.folder / role for role in ROLES}
-        for path in (*self.names.values(), *(self.folder / "state" / part for part in ("watcher", "analyser", "resolver"))):
+        for path in (
+            *self.names.values(),
+            *(self.folder / "state" / part for part in ("watcher", "analyser", "resolver")),
+        ):
             path.mkdir(parents=True)
         self.settings = self._settings(similar)
         roots = {role: self.folder / role for role in ROLES}
@@ -573,85 +601,8 @@ class World:
         """In the executor's thread, at every step that has a name."""
         if step == "execute:before-result":
             self.ledger.note_act()
-        if self.armed is not None and self.armed[0] == step:
-            _, act = self.armed
-            self.armed = None
-            self.tell(f"at {step}:")
-            act()
-
-    def tell(self, what: str) -> None:
-        self.story.append(what.replace(str(self.folder) + "/", ""))
-
-    # waiting
-
-    def hear(self, envelope: Envelope, message: Message) -> None:
-        self.book.hear(envelope, message)
-        self.tell(told(message))
-        if self.waited_for is not None and isinstance(message, self.waited_for):
-            self.waited_for = None
-
-    async def until_next(self, kind: type[Message]) -> None:
-        """A look of the eyes, then until a message of this kind came, or all is at rest."""
-        await self._until_empty()
-        self.waited_for = kind
-        await self.eyes.full_pass()
-        await self._until_empty(lambda: self.waited_for is None)
-        self.waited_for = None
-
-    async def restart(self, *which: str) -> None:
-        for who in which:
-            if who in self._running:
-                await self.stop(who)
-            await self.start(who)
-
-    async def _analyser(self) -> tuple[Service, Callable[[], None]]:
-        bus, workers = self.house.bus["analyser"], self.house.workers
-        return AnalyserService(
-            bus=bus, index=self.index, workers=workers, roots=self.names, settings=self.settings
-        ), lambda: None
-
-    async def _resolver(self) -> tuple[Service, Callable[[], None]]:
-        store = await asyncio.to_thread(DecisionStore, self.folder / "state" / "resolver")
-        service = ResolverService(
-            bus=self.house.bus["resolver"],
-            index=self.index,
-            store=store,
-            settings=self.settings,
-            clock=SystemClock(),
-            quiet_seconds=0.01,
-        )
-        return service, store.close
-
-    async def _watcher(self) -> tuple[Service, Callable[[], None]]:
-        """The hands run; the eyes look when told to."""
-        part, clock, bus = self.folder / "state" / "watcher", SystemClock(), self.house.bus["watcher"]
-        snapshot = await asyncio.to_thread(Snapshot, part / "snapshot.sqlite", now=clock.now)
-        await asyncio.to_thread(snapshot.raise_epoch, await self.index.highest_version())
-        self.eyes = eyes = Eyes(
-            bus=bus,
-            snapshot=snapshot,
-            settings=self.settings,
-            clock=clock,
-            extensions=imaging.extensions(),
-            private=(self.folder / "state",),
-        )
-        hands = Hands(
-            bus=bus,
-            disk=LocalDisk(self.fault),
-            settings=self.settings,
-            clock=clock,
-            folder=part,
-            sight=Sight(known_since=eyes.known_since, files_in=eyes.file_count, doubt=eyes.doubt),
-            on_taken=eyes.taken,
-            on_restored=eyes.restored,
-            fault_point=self.fault,
-        )
-        return hands, snapshot.close
-
-    def fault(self, step: str) -> None:
-        """In the executor's thread, at every step that has a name."""
-        if step == "execute:before-result":
-            self.ledger.note_act()
+        elif step == "restore:before-result":
+            self.ledger.note_return()
         if self.armed is not None and self.armed[0] == step:
             _, act = self.armed
             self.armed = None
@@ -673,7 +624,7 @@ class World:
         """A look of the eyes, then until a message of this kind came, or all is at rest."""
         self.waited_for = kind
         await self.eyes.full_pass()
-        while self.waited_for is kind and not await self._is_empty():
+        while self.waited_for is kind and not await self._is_empty():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         self.waited_for = None
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-
 #: when all pictures of a small library were taken, seconds since the epoch
 TAKEN = 1_700_000_000
 

@@ -1,15 +1,23 @@
-"""Attacks that once worked: ways to lose a photo, or to act where nobody allowed it. Each stays shut. (S7, S11, S22, S24)"""
+"""Attacks that once worked: ways to lose a photo, or to act where nobody allowed it. Each stays shut. (S6, S7, S11, S22-S24)"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from services.watcher.counters import Counters
-from shared.messages.base import FileRef
+from services import standalone
+from services.terminal import ApplyChoice, ApplyCount, SilentProgress
+from services.watcher.executor import Executor
+from services.watcher.sight import Sight
+from shared.config import Root, Settings, Watch
 from tests.support.executing import DAY, NOW, Stage, contents_in
+from tests.support.photos import jpeg, scene
+from tests.support.program import end, running
 
 
 @pytest.mark.parametrize("mark", [".stfolder", ".sync", "._sync_4f.db", "digikam4.db"])
@@ -98,3 +106,117 @@ def test_s11_what_was_changed_in_quarantine_is_the_last_copy_and_stays(tmp_path:
         done = hand.removal.remove_due()
     assert contents_in(stage.root())[b"edited there, and nowhere else"] == 1
     assert (done.removed, len(done.last_copies)) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["owner.json", "owner.lock"])
+@pytest.mark.timeout(20)
+def test_s23_a_fifo_in_place_of_the_owner_stops_no_executor(tmp_path: Path, name: str) -> None:
+    stage = Stage(tmp_path)
+    stage.pair()
+    (stage.root() / ".photosift").mkdir()
+    os.mkfifo(stage.root() / ".photosift" / name)
+    with stage.hand() as hand:
+        result = hand.executor.take(stage.command())
+    assert (result.outcome, result.code) == ("refused", "not-the-owner"), result.explanation
+
+
+def test_s24_a_folder_allowed_by_name_inside_a_managed_one_may_be_acted_in(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, paths={"photos": tmp_path / "Sync" / "photos"})
+    stage.pair()
+    stage.write("other/victim.jpg", b"the same picture")
+    (tmp_path / "Sync" / ".stfolder").mkdir()
+    with stage.hand() as hand:
+        hand.bench.counters.allow("photos", b"a", NOW)
+        allowed = hand.executor.take(stage.command())
+        beside = hand.executor.take(stage.command("other/victim.jpg"))
+    assert allowed.outcome == "quarantined", allowed.explanation
+    assert beside.code == "managed-folder", beside.explanation
+
+
+def test_s24_a_synchroniser_inside_an_allowed_folder_is_not_allowed_with_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.pair()
+    stage.write("a/inner/victim.jpg", b"the same picture")
+    (stage.root() / "a" / "inner" / ".stfolder").mkdir()
+    with stage.hand() as hand:
+        hand.bench.counters.allow("photos", b"a", NOW)
+        result = hand.executor.take(stage.command("a/inner/victim.jpg"))
+    assert result.code == "managed-folder", result.explanation
+
+
+def test_s6_a_batch_that_was_stopped_does_not_go_on_with_another_one(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    victim, _ = stage.pair()
+    with stage.hand() as hand:
+        executor = Executor(hand.bench, lambda command: command.batch_id == "asked for now")
+        stopped = executor.take(stage.command(confirmed=True))
+        assert (stopped.outcome, stopped.code) == ("refused", "batch-stopped")
+        assert victim.exists() and not (stage.root() / ".photosift").exists(), "no root is even claimed"
+        now = executor.take(stage.command(confirmed=True, batch_id="asked for now", decision_id="again"))
+        assert now.outcome == "quarantined", now.explanation
+
+
+@pytest.mark.timeout(120)
+async def test_s6_after_a_stopped_scan_nothing_is_moved_before_the_person_is_asked_again(tmp_path: Path) -> None:
+    photos, target, state = tmp_path / "Pictures", tmp_path / "Duplicates", tmp_path / "state"
+    (photos / "copies").mkdir(parents=True)
+    for n in range(120):
+        for path in (photos / f"{n}.jpg", photos / "copies" / f"{n}.jpg"):
+            path.write_bytes(jpeg(scene(n, (96, 72))))
+    await asyncio.to_thread(stopped_at, 10, photos, target, state)
+    moved = len(list(target.rglob("*.jpg")))
+    assert moved < 120
+    settings = Settings(
+        roots=(Root(name="Pictures", path=photos),),
+        action="move",
+        target=target,
+        state_dir=state,
+        watch=Watch(settle_seconds=0),
+    )
+    asked: list[int] = []
+
+    def no(count: ApplyCount) -> bool:
+        asked.append(len(list(target.rglob("*.jpg"))))
+        return False
+
+    choice = ApplyChoice(action="move", classes=("same-bytes",), agreed=False)
+    await standalone.scan(settings, apply=choice, progress=SilentProgress(), ask=no, stop=asyncio.Event())
+    # an act that was under way at the moment of the signal may be finished; what was only asked for is not begun
+    assert len(asked) == 1 and asked[0] <= moved + 1
+    assert len(list(target.rglob("*.jpg"))) == asked[0]
+
+
+def stopped_at(count: int, photos: Path, target: Path, state: Path) -> None:
+    """``scan --apply`` of everything, ended like by Ctrl-C once so many files were moved."""
+    with running(
+        "scan", photos, "--apply", "move", "--target", target, "--yes", state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0"
+    ) as process:
+        while process.poll() is None and len(list(target.rglob("*.jpg"))) < count:
+            time.sleep(0.005)
+        end(process, signal.SIGKILL)
+
+
+def test_s1_after_a_lost_journal_no_look_alike_is_taken_that_may_stand_for_others(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.write("a.jpg", b"first")
+    stage.write("b.jpg", b"look-alike of the first")
+    similar = {"match_class": "similar", "distance": 0.09, "confirmed": True, "action": "move"}
+    with stage.hand("move") as hand:
+        assert hand.executor.take(stage.command("a.jpg", "b.jpg", **similar)).outcome == "moved"
+    # the state folder is lost, and so is the target: nobody remembers what b.jpg stands for
+    stage.paths["target"] = tmp_path / "another target"
+    stage.write("c.jpg", b"look-alike of b, not of a")
+    stage.write("d.jpg", b"look-alike of b, not of a")
+    stage.write("new/e.jpg", b"came later")
+    known = Sight(known_since=lambda path: NOW + 9 if path.rel == b"new/e.jpg" else NOW - 9, files_in=lambda _: 9_999)
+    with stage.hand("move", state=tmp_path / "new state", sight=known) as hand:
+        result = hand.executor.take(stage.command("b.jpg", "c.jpg", **similar))
+        assert (result.outcome, result.code) == ("refused", "history-unknown"), result.explanation
+        exact = hand.executor.take(stage.command("d.jpg", "c.jpg", action="move", confirmed=True))
+        assert exact.outcome == "moved", "the very same bytes stand for all that these stood for"
+        late = stage.command("new/e.jpg", "c.jpg", **similar)
+        late = late.model_copy(update={"victim": late.victim.model_copy(update={"ctime_ns": int((NOW + 9) * 1e9)})})
+        assert hand.executor.take(late).code != "history-unknown", "a file that came later stands for nothing"
+    with stage.hand("move", state=tmp_path / "new state", sight=known) as hand:
+        again = hand.executor.take(stage.command("b.jpg", "c.jpg", **similar, decision_id="later"))
+        assert again.code == "history-unknown", "a restart forgets nothing"

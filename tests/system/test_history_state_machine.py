@@ -208,7 +208,9 @@ class History(RuleBasedStateMachine):
     def a_resolver_without_memory_asks(self, pick: int, other: int) -> None:
         """Valid in form and evidence, and in nobody's book: the executor alone stands for the rules."""
         there = self.ledger.on_disk()
-        pairs = [(v, k) for v in sorted(there) for k in sorted(there) if v != k and gap(there[v].sha, there[k].sha) <= NEAR]
+        pairs = [
+            (v, k) for v in sorted(there) for k in sorted(there) if v != k and gap(there[v].sha, there[k].sha) <= NEAR
+        ]
         if pairs:
             self.asked += 1
             self.world.tell("a resolver without memory asks")
@@ -223,7 +225,11 @@ class History(RuleBasedStateMachine):
         if not known:
             return
         done = known[pick % len(known)]
-        chosen: dict[str, FileRef | str] = {"file": done.victim, "decision_id": done.decision_id, "batch_id": done.batch_id}
+        chosen: dict[str, FileRef | str] = {
+            "file": done.victim,
+            "decision_id": done.decision_id,
+            "batch_id": done.batch_id,
+        }
         self.restore_with(**{how: chosen[how]})
 
     def restore_with(self, **selector) -> None:
@@ -271,7 +277,7 @@ def run(house: House, *, examples: int, steps: int) -> None:
 EXAMPLES = int(os.environ.get("PHOTOSIFT_TEST_HISTORIES", "25"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(90)
 def test_s1_s2_s3_s4_s12_s22_no_history_of_15_steps_loses_a_photo(house: House) -> None:
     run(house, examples=EXAMPLES, steps=15)
 

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 #: seconds the server may take to answer
 ANSWER_WITHIN = 5.0
 _RECONNECT_EVERY = 0.25
+_PAUSE_BEFORE_A_SECOND_LOOK = 1.0
 #: a link that is open only at this end is given up after 20-30 s (bus.md, traps)
 _PING_EVERY = 10
 _REFUSED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
@@ -115,6 +116,8 @@ class Link:
         }
 
     async def _on_error(self, error: Exception) -> None:
+        # the client's own closing may fail halfway (a reset connection in its drain), and then tells nobody
+        asyncio.get_running_loop().call_later(_PAUSE_BEFORE_A_SECOND_LOOK, self._revive_if_closed)
         if refused := _REFUSED.search(str(error)):
             self._refused.add(refused.group(2))
             log.warning("bus.operation_refused", user=self.user, what=refused.group(1), subject=refused.group(2))
@@ -122,6 +125,10 @@ class Link:
             log.warning("bus.messages_missed", user=self.user, subject=error.subject)
         else:  # attempts to reconnect: the loss was said once
             log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+
+    def _revive_if_closed(self) -> None:
+        if self._client.is_closed and not self._closing and (self._revival is None or self._revival.done()):
+            self._revival = asyncio.create_task(self._revive(), name=f"revive {self.user}")
 
     async def _on_lost(self) -> None:
         if self._connected.is_set() and not self._closing:
@@ -138,8 +145,7 @@ class Link:
 
     def _on_closed(self) -> None:
         """The client gives up by itself after some errors of the server; photosift does not."""
-        if not self._closing and (self._revival is None or self._revival.done()):
-            self._revival = asyncio.create_task(self._revive(), name=f"revive {self.user}")
+        self._revive_if_closed()
 
     async def _revive(self) -> None:
         await self._on_lost()

@@ -113,7 +113,11 @@ def behind(monkeypatch: pytest.MonkeyPatch) -> Behind:
     functions: dict[str, dict[str, Callable[..., Any]]] = {
         "standalone": {"scan": found.scan, "analyse_only": found.analyse_only, "run_all": found.run_all},
         "bootstrap": {"run_service": found.run_service},
-        "asking": {"ask_service": found.ask_service, "explain": found.explain, "audit_access": lambda s: "nats://a:b@h"},
+        "asking": {
+            "ask_service": found.ask_service,
+            "explain": found.explain,
+            "audit_access": lambda s: "nats://a:b@h",
+        },
     }
     for name, members in functions.items():
         module = ModuleType(f"services.{name}")

@@ -152,7 +152,8 @@ def as_another_user(folder: Path) -> list[object]:
 @needs_root
 def test_s6_s14_another_users_files_are_read_and_what_is_closed_is_no_absence(tmp_path: Path) -> None:
     folder = tmp_path / "root"
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
+    own = [parent for parent in tmp_path.parents if "pytest-of-" in str(parent)]
+    for parent in (tmp_path, *own):
         parent.chmod(0o755)
     (folder / "closed").mkdir(parents=True)
     (folder / "a.jpg").write_bytes(BYTES)

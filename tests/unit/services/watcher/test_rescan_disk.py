@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -23,7 +25,7 @@ from services.watcher.settling import Moment
 from services.watcher.snapshot import Snapshot
 from shared.messages.files import FileEvent, FileGone, FileMoved, FileSettled
 from shared.paths import PhotoPath
-from tests.support.filesystems import mounted
+from tests.support.filesystems import image, mount_image, mounted
 from tests.support.seeing import seeing, write
 
 RULES = Ignoring(extensions=frozenset({"jpg"}))
@@ -378,3 +380,30 @@ def test_the_folders_to_watch_are_those_that_a_pass_enters(photos: Path) -> None
     (photos / "link").symlink_to(photos)
     with Tree(os.fsencode(photos), RULES) as tree:
         assert {rel for rel, _ in folders_of(tree)} == {b"", b"a", b"a/b", b"e"}
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "exfat", "ntfs"])
+async def test_s14_a_disk_mounted_again_is_the_same_root_with_the_same_files(tmp_path: Path, kind: str) -> None:
+    """Device numbers are others then, on exFAT the inode numbers too; on none of them is anything read again."""
+    at = tmp_path / "photos"
+    at.mkdir()
+    made = _image_or_skip(kind, tmp_path)
+    async with seeing(tmp_path, [at]) as s:
+        for turn in range(3):
+            with contextlib.ExitStack() as stack:
+                mount_image(stack, kind, made, at)
+                if turn == 0:
+                    for n in range(20):
+                        write(at / "sub" / f"{n}.jpg", b"%d" % n)
+                finished = (await s.scan())["photos"]
+            assert finished.unknown is None
+            assert (finished.published, finished.gone) == ((20, 0) if turn == 0 else (0, 0))
+            assert (await s.scan())["photos"].unknown
+        assert not s.heard.of(FileGone)
+
+
+def _image_or_skip(kind: str, folder: Path) -> Path:
+    tool = {"ntfs": "mkntfs"}.get(kind, f"mkfs.{kind}")
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed (.ci/packages.txt)")
+    return image(kind, folder / "image")
