@@ -18,7 +18,7 @@ $(VENV)/installed: constraints.txt pyproject.toml
 
 constraints:
 	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --extra dev \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --output-file constraints.txt pyproject.toml
+	  --no-header --no-emit-trusted-host --no-emit-options --output-file constraints.txt pyproject.toml
 
 run: install
 	@if [ -n "$(PHOTOS)" ]; then exec $(BIN)/photosift run "$(PHOTOS)"; else exec $(BIN)/photosift demo; fi

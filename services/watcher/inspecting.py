@@ -13,6 +13,7 @@ from services.watcher.counters import Counters
 from services.watcher.disk import Disk, InUse, NotAFile, NotThere, OpenFile, Spot, TreeRoot
 from services.watcher.evidence import Looked, PlaceFacts
 from services.watcher.ignoring import managed_folder_of, manager_by, not_live
+from services.watcher.mounts import on_device
 from services.watcher.quarantine import TARGET_MARKER, ancestors, is_listed, joined
 from services.watcher.tokens import told_apart
 from services.watcher.units import holds_one_kind, part_of_a_unit
@@ -90,7 +91,7 @@ class Inspecting:
         return PlaceFacts(
             victim=victim.looked,
             keeper=keeper.looked,
-            victim_place=self.not_live(victim.tree, path),
+            victim_place=self.not_live(victim.tree, path) or self._shown_by_a_protected_root(victim.tree, path),
             keeper_place=self.not_live(keeper.tree, other),
             managed=self.manager(victim.tree, path),
             unit=_unit(victim.tree, path),
@@ -110,6 +111,16 @@ class Inspecting:
             return "the target, where taken files lie"
         if any(is_listed(tree, joined(above, TARGET_MARKER)) for above in ancestors(path.folder)):
             return "a target of photosift"
+        return None
+
+    def _shown_by_a_protected_root(self, tree: TreeRoot, path: PhotoPath) -> str | None:
+        """Bind mounts: a library may show a part of a protected root, whose files are never taken (S4, S22)."""
+        device, rel = on_device(path.below(os.fsencode(tree.path.resolve())))
+        for root in self._roots.values():
+            if root.role in ("reference", "backup") and root.name != path.root and root.path.exists():
+                other, top = on_device(os.fsencode(root.path.resolve()))
+                if device == other and rel.startswith(top.rstrip(b"/") + b"/"):
+                    return f"the {root.role} root {root.name} shows the same file"
         return None
 
     def manager(self, tree: TreeRoot, path: PhotoPath) -> str | None:

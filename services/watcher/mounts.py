@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from services.watcher.disk import DiskFailure, Mount, NotThere
@@ -87,6 +88,31 @@ def mount_from(line: bytes, *, fsid: int = 0) -> Mount:
 def unescaped(raw: bytes) -> bytes:
     """A path as mountinfo writes it."""
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), raw)
+
+
+def on_device(path: bytes) -> tuple[bytes, bytes]:
+    """Device and path on it, alike for every bind mount that shows it (S4). ``path``: real and absolute.
+
+    Raises ``DiskFailure``.
+    """
+    try:
+        return device_path(path, _mountinfo())
+    except (OSError, LookupError) as error:
+        raise DiskFailure(f"the device of {os.fsdecode(path)} cannot be told: {error}") from error
+
+
+def device_path(path: bytes, mountinfo: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """The same from the lines of mountinfo. Raises ``LookupError`` where no mount holds the path."""
+    best: tuple[bytes, bytes, bytes] | None = None
+    for line in mountinfo:
+        device, shown, point = line.split(b" ", 5)[2:5]
+        at = unescaped(point).rstrip(b"/")
+        holds = path == at or path.startswith(at + b"/")
+        if holds and (best is None or len(at) >= len(best[2])):  # of two on one point the later one is seen
+            best = device, unescaped(shown).rstrip(b"/"), at
+    if best is None:
+        raise LookupError("no mount")
+    return best[0], best[1] + path[len(best[2]) :]
 
 
 def has_fleeting_inodes(mount: Mount) -> bool:

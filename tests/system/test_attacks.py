@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from services.watcher.executor import Executor
 from services.watcher.sight import Sight
 from shared.config import Root, Settings, Watch
 from tests.support.executing import DAY, NOW, Stage, contents_in
+from tests.support.filesystems import mount
 from tests.support.photos import jpeg, scene
 from tests.support.program import end, running
 
@@ -220,3 +222,17 @@ def test_s1_after_a_lost_journal_no_look_alike_is_taken_that_may_stand_for_other
     with stage.hand("move", state=tmp_path / "new state", sight=known) as hand:
         again = hand.executor.take(stage.command("b.jpg", "c.jpg", **similar, decision_id="later"))
         assert again.code == "history-unknown", "a restart forgets nothing"
+
+
+@pytest.mark.parametrize("role", ["reference", "backup"])
+def test_s22_a_bind_mount_of_a_protected_root_lifts_no_protection(tmp_path: Path, role: str) -> None:
+    stage = Stage(tmp_path, roles={"photos": "library", "master": role})
+    for name in ("victim.jpg", "keeper.jpg"):
+        stage.write(f"2020/{name}", b"picture", root="master")
+    with contextlib.ExitStack() as stack:
+        shown = stage.root() / "shown"
+        shown.mkdir()
+        mount(stack, shown, "mount", "--bind", stage.root("master") / "2020", shown)
+        with stage.hand() as hand:
+            result = hand.executor.take(stage.command("shown/victim.jpg", "shown/keeper.jpg"))
+    assert (result.outcome, result.code) == ("refused", "not-live"), result.explanation
