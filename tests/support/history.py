@@ -161,8 +161,6 @@ class Ledger:
     held: Counter[tuple[Path, str]] = field(default_factory=Counter)
     #: how the live files were when photosift was about to write down its result, by the name that was gone
     at_act: dict[Path, dict[Path, Seen]] = field(default_factory=dict)
-    #: device and inode of what is, or last was, at a name: two names of one file are one file
-    _identity: dict[Path, tuple[int, int]] = field(default_factory=dict)
     #: names that the user gave to other files while photosift still was at work on the first
     _reused: set[Path] = field(default_factory=set)
     #: names that were gone when photosift wrote down a result, and are not back
@@ -250,9 +248,6 @@ class Ledger:
     def _put(self, path: Path, content: str) -> None:
         self.live[path] = content
         self._away.discard(path)
-        with contextlib.suppress(FileNotFoundError):  # taken in the same moment: then it is known from before
-            stat = path.stat()
-            self._identity[path] = (stat.st_dev, stat.st_ino)
 
     def _adopt(self, path: Path, there: bool | None = None) -> None:
         """Before the user changes a name: what photosift did to it since the last look is written down."""
@@ -319,7 +314,7 @@ class Ledger:
     def _brought_back(self, path: Path, content: str) -> None:
         assert self.held[path, content] > 0, f"{path}: nobody put this there"
         self.held[path, content] -= 1
-        self._put(path, content)
+        self.live[path] = content
 
     def stood(self, victim: Path, content: str) -> bool:
         """Whether something live, and not the victim itself, stood for it when it was taken (S1, S2, S4, S22)."""
@@ -328,7 +323,6 @@ class Ledger:
             (seen.sha == content or (self.similar and gap(seen.sha, content) <= NEAR))
             and (self.role_of(path) in ("library", "reference") or self.role_of(path) == root == "incoming")
             for path, seen in self.at_act[victim].items()
-            if seen.identity != self._identity[victim]
         )
 
 
@@ -437,16 +431,7 @@ class House:
         self.forger: nats.NATS
 
     def wait_for(self, work):
-        return self.loop.run_until_complete(self._in_time(work))
-
-    async def _in_time(self, work):
-        work = asyncio.ensure_future(work)
-        done, _ = await asyncio.wait({work}, timeout=40)
-        if not done:
-            import sys
-            for t in asyncio.all_tasks():
-                t.print_stack(file=open("/tmp/hang.txt","a"))
-        return await work
+        return self.loop.run_until_complete(work)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[House]:
