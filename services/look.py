@@ -80,7 +80,7 @@ class Look:
         """Phase 3: every file event has its result."""
         with self.phase("analyse"):
             self.progress.total("analyse", published)
-            await _until(partial(self._is_empty, ANALYSER_FS))
+            await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
 
     def _tell(self, passes: Iterable[PassFinished]) -> None:
         self.seconds["settle"] = round(max((p.waited for p in passes), default=0.0), 3)
@@ -105,8 +105,9 @@ class Look:
             await self._until_caught_up()
 
     async def _until_caught_up(self) -> None:
+        # one after the other: what one of them works on becomes the next one's queue
         for consumers in (RESOLVER_OUT, ANALYSER_FS, RESOLVER_SIG):
-            await _until(partial(self._is_empty, consumers))
+            await _until(partial(self.crew.steward.is_idle, consumers))
         last = await self.crew.steward.last_seq("SIG")
         wanted = last if self._owed or last > self._sig_at_start else 0
         await self.following.until(lambda: self._resolved(wanted))
@@ -145,9 +146,6 @@ class Look:
         self.progress.note(accepted.explanation)
         # what was taken is gone for the watcher, then for the index, and then no decision names it any more
         await self.following.until(lambda: len(self.following.outcomes.get(accepted.batch_id, ())) >= accepted.commands)
-
-    async def _is_empty(self, consumers: str) -> bool:
-        return await self.crew.steward.backlog(consumers) == 0
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:

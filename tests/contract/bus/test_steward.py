@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 from shared.bus.consuming import work_through
-from shared.bus.jetstream import Steward, setup
+from shared.bus.jetstream import setup
 from shared.bus.names import EXECUTOR_REQ, RESOLVER_REQ
 from shared.bus.topology import declared
 from shared.telemetry import metrics
-from tests.support.bus import RunningBus, running_bus
+from tests.support.bus import RunningBus, running_bus, until_purged
 from tests.support.messages import confirm, settled
 
 SOON = 20.0
@@ -26,13 +26,6 @@ async def handled(bus, consumer: str, count: int) -> None:
 
     async with asyncio.timeout(SOON):
         await work_through(bus, consumer, handle, stop=stop)
-
-
-async def until_purged(steward: Steward, stream: str) -> int:
-    async with asyncio.timeout(SOON):
-        while not (count := (await steward.purge_consumed(worth_it=1))[stream]):  # noqa: ASYNC110  acks are on their way
-            await asyncio.sleep(0.05)
-    return count
 
 
 async def test_only_what_every_consumer_has_acknowledged_is_purged(bus: RunningBus) -> None:
@@ -57,6 +50,16 @@ async def test_an_idle_partition_does_not_hold_the_stream(bus: RunningBus) -> No
     await watcher.publish(settled(version=2))
     assert (await steward.purge_consumed(worth_it=1))["FS"] == 0, "not handled yet"
     await handled(analyser, f"analyser-fs-{event.file.photo.partition}", 1)
+
+
+async def test_s18_what_was_stored_just_now_is_not_purged_though_the_server_has_not_counted_it_yet(
+    bus: RunningBus,
+) -> None:
+    watcher, steward = await bus.connect("watcher"), await bus.steward()
+    for n in range(300):
+        await watcher.publish(settled(f"{n}.jpg"))
+        assert (await steward.purge_consumed(worth_it=1))["FS"] == 0
+    assert await steward.is_idle("analyser-fs-") is False
 
 
 async def test_declaring_again_changes_nothing_and_a_change_is_carried_out(tmp_path: Path) -> None:
