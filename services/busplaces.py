@@ -49,7 +49,7 @@ async def bus_home(settings: Settings) -> AsyncIterator[BusHome]:
     server = BundledServer(part.folder, sync=settings.nats_sync)
     try:
         await server.start()
-        await setup(server.url, server.credentials)
+        await setup(server.url, server.credentials, first_here=True)
         yield BusHome(url=server.url, credentials=server.credentials, server=server)
     finally:
         await server.stop()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 ROUND = 60.0
 #: seconds between two looks at a queue that is empty
 _A_MOMENT = 0.1
+#: seconds after which the server has surely looked through a consumer's deliveries
+_LOOKED_THROUGH_WITHIN = 0.4
 #: messages that are worth a purge
 WORTH_IT = 1_000
 #: The server counts a message for its consumers a moment after it has stored it: of 400 that were asked about at once
@@ -31,11 +34,18 @@ WORTH_IT = 1_000
 COUNTED_WITHIN = 1.0
 
 
-async def setup(url: str, credentials: Mapping[str, Credential], topology: Topology | None = None) -> None:
-    """Declare or update everything; what is as it should be stays untouched. Raises as ``Steward.connect``."""
+async def setup(
+    url: str, credentials: Mapping[str, Credential], topology: Topology | None = None, *, first_here: bool = False
+) -> None:
+    """Declare or update everything; what is as it should be stays untouched. Raises as ``Steward.connect``.
+
+    ``first_here``: nobody else is connected yet, so what was delivered and not answered has lost its worker.
+    """
     steward = await Steward.connect(url, credentials, topology=topology)
     try:
         await steward.declare()
+        if first_here:
+            await steward.hand_out_again()
     finally:
         await steward.close()
 
@@ -72,8 +82,7 @@ class Steward:
             await self._declare_stream(stream)
             known = await self._counter[stream.account].consumers(stream.name)
             wanted = self._topology.consumers_of(stream.name)
-            different = [c for c in wanted if not _is_as_wanted(known.get(c.name), c)]
-            await asyncio.gather(*(self._declare_consumer(stream.account, c) for c in different))
+            await self._declare_all(c for c in wanted if not _is_as_wanted(known.get(c.name), c))
 
     async def _declare_stream(self, stream: Stream) -> None:
         link, config = self._link[stream.account], stream_config(stream)
@@ -88,6 +97,33 @@ class Steward:
     async def _declare_consumer(self, account: Account, consumer: Consumer) -> None:
         subject = f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}.{consumer.filter}"
         await self._link[account].call(subject, {"stream_name": consumer.stream, "config": consumer_config(consumer)})
+
+    async def hand_out_again(self) -> int:
+        """Deliver what nobody answered again now, and not after its time to answer; returns how many messages.
+
+        Only for a server on which nobody works: a worker's delivery would be handed out a second time. The server looks
+        through a consumer's deliveries a tenth of a second after its ``ack_wait`` was changed.
+        """
+        orphaned = await self._unanswered()
+        if orphaned:
+            await self._declare_all(replace(consumer, ack_wait=0.001) for consumer in orphaned)
+            await asyncio.sleep(_LOOKED_THROUGH_WITHIN)
+            await self._declare_all(orphaned)
+            log.info("bus.unanswered_handed_out", messages=sum(orphaned.values()))
+        return sum(orphaned.values())
+
+    async def _unanswered(self) -> dict[Consumer, int]:
+        found: dict[Consumer, int] = {}
+        for stream in {c.stream for c in self._topology.consumers}:
+            infos = await self._counter_of(stream).consumers(stream)
+            for consumer in self._topology.consumers_of(stream):
+                if consumer.name in infos and (count := int(infos[consumer.name]["num_ack_pending"])):
+                    found[consumer] = count
+        return found
+
+    async def _declare_all(self, consumers: Iterable[Consumer]) -> None:
+        declaring = (self._declare_consumer(self._topology.stream(c.stream).account, c) for c in consumers)
+        await asyncio.gather(*declaring)
 
     async def backlog(self, consumer: str) -> int:
         """As ``Bus.backlog``, for every consumer. Raises ``BusUnavailable``."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from shared.bus.consuming import work_through
 from shared.bus.jetstream import setup
 from shared.bus.names import EXECUTOR_REQ, RESOLVER_REQ
+from shared.bus.port import Delivery
 from shared.bus.topology import declared
 from shared.telemetry import metrics
 from tests.support.bus import RunningBus, running_bus, until_purged
@@ -26,6 +28,15 @@ async def handled(bus, consumer: str, count: int) -> None:
 
     async with asyncio.timeout(SOON):
         await work_through(bus, consumer, handle, stop=stop)
+
+
+async def taken(batches: AsyncIterator[Sequence[Delivery]], count: int) -> list[Delivery]:
+    """So many deliveries, which nobody will answer."""
+    held: list[Delivery] = []
+    async with asyncio.timeout(SOON):
+        while len(held) < count:
+            held += await anext(batches)
+    return held
 
 
 async def test_only_what_every_consumer_has_acknowledged_is_purged(bus: RunningBus) -> None:
@@ -77,6 +88,30 @@ async def test_declaring_again_changes_nothing_and_a_change_is_carried_out(tmp_p
         assert found["ack_wait"] == 30 * 10**9
         assert (await steward._counter_of("FS").stream("FS"))["config"]["max_bytes"] == changed.stream("FS").max_bytes
         assert await steward.last_seq("FS") == 1
+
+
+async def test_what_nobody_answered_is_handed_out_at_once_by_a_server_that_starts(tmp_path: Path) -> None:
+    async with running_bus(tmp_path) as bus:  # its ack_wait is a minute
+        watcher, analyser, executor = [await bus.connect(s) for s in ("watcher", "analyser", "watcher")]
+        event, asked = settled(), [confirm(f"r{i}") for i in range(3)]
+        await watcher.publish(event)
+        await (await bus.connect("person")).publish_many(asked)
+        held = [
+            *await taken(analyser.consume(f"analyser-fs-{event.file.photo.partition}"), 1),
+            *await taken(executor.consume(EXECUTOR_REQ, batch=3), 3),
+        ]
+        assert [d.deliveries for d in held] == [1, 1, 1, 1]
+        await bus.server.stop()
+        await bus.server.start()
+        steward = await bus.steward()
+        async with asyncio.timeout(SOON):
+            assert await steward.hand_out_again() == 4
+            await handled(analyser, f"analyser-fs-{event.file.photo.partition}", 1)
+            await handled(executor, EXECUTOR_REQ, 3)
+            assert await steward.is_idle("analyser-fs-", EXECUTOR_REQ)
+            assert await steward.hand_out_again() == 0
+        config = (await steward._counter_of("FS").consumers("FS"))["analyser-fs-0"]["config"]
+        assert config["ack_wait"] == 60 * 10**9, "the time to answer is what it was"
 
 
 async def test_the_queue_depths_are_measured(bus: RunningBus) -> None:
