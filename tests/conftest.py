@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+# its plugin would import it in the summary, deep in the stack, where CPython 3.11 may fail to compile it (gh-106905)
+import hypothesis  # noqa: F401
 import pytest
 import structlog
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +23,8 @@ log = structlog.get_logger()
 #: seconds the server may take to answer
 ANSWER_WITHIN = 5.0
 _RECONNECT_EVERY = 0.25
-_PAUSE_BEFORE_A_SECOND_LOOK = 1.0
+#: seconds between two looks at the client, and how often it may be found without a connection before it is replaced
+_LOOK_EVERY, _PATIENT_LOOKS = 1.0, 15
 #: a link that is open only at this end is given up after 20-30 s (bus.md, traps)
 _PING_EVERY = 10
 _REFUSED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
@@ -60,6 +62,7 @@ class Link:
         #: of the questions that are out: an answer to them cannot come over another connection
         self._deadlines: set[asyncio.Timeout] = set()
         self._revival: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def open(self, patience: float) -> None:
         """Connect, waiting for the server for ``patience`` seconds. Raises ``BusUnavailable`` or ``NotPermitted``."""
@@ -67,7 +70,9 @@ class Link:
         deadline, said = loop.time() + patience, False
         while True:
             try:
-                return await self._connect()
+                await self._connect()
+                self._watching = asyncio.create_task(self._watch(), name=f"watch {self.user}")
+                return
             except (OSError, nats.errors.Error, TimeoutError) as error:
                 if "authorization" in str(error).lower():  # no class of its own while connecting
                     raise NotPermitted(f"user {self.user} at {self._url}: wrong password") from error
@@ -116,8 +121,6 @@ class Link:
         }
 
     async def _on_error(self, error: Exception) -> None:
-        # the client's own closing may fail halfway (a reset connection in its drain), and then tells nobody
-        asyncio.get_running_loop().call_later(_PAUSE_BEFORE_A_SECOND_LOOK, self._revive_if_closed)
         if refused := _REFUSED.search(str(error)):
             self._refused.add(refused.group(2))
             log.warning("bus.operation_refused", user=self.user, what=refused.group(1), subject=refused.group(2))
@@ -125,6 +128,19 @@ class Link:
             log.warning("bus.messages_missed", user=self.user, subject=error.subject)
         else:  # attempts to reconnect: the loss was said once
             log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+
+    async def _watch(self) -> None:
+        """The client's own closing and reconnecting may fail halfway (a reset connection in a drain), and then it tells
+        nobody: look at it now and then, and replace one that is closed, or does not come back by itself."""
+        lost = 0
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            lost = 0 if self.is_up else lost + 1
+            self._revive_if_closed()
+            if lost >= _PATIENT_LOOKS and not self._client.is_closed:
+                lost = 0
+                with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+                    await self._client.close()
 
     def _revive_if_closed(self) -> None:
         if self._client.is_closed and not self._closing and (self._revival is None or self._revival.done()):
@@ -240,9 +256,10 @@ class Link:
     async def close(self) -> None:
         """Send what is pending and disconnect; never waits for a server that is away."""
         self._closing = True
-        if self._revival is not None:
-            self._revival.cancel()
-            await asyncio.gather(self._revival, return_exceptions=True)
+        helpers = [task for task in (self._watching, self._revival) if task is not None]
+        for task in helpers:
+            task.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
         try:
             if self._client.is_connected:
                 await self._client.flush(2)
