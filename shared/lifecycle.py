@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+import structlog
+
+log = structlog.get_logger()
 
 
 class Service(Protocol):
@@ -32,8 +36,12 @@ async def _run_one(service: Service, stop: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process the usual way."""
+    """An event that SIGINT and SIGTERM set; a second signal ends the process the usual way.
+
+    What a client's own task fails of, which nobody waits for, goes to the log like everything else.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(_say)
 
     def first(number: int) -> None:
         stop.set()
@@ -46,6 +54,10 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _say(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    log.warning("process.task_failed", what=context.get("message"), error=repr(context.get("exception")))
 
 
 async def unless_stopped(stop: asyncio.Event, seconds: float) -> bool:
