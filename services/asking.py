@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shlex
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,17 +11,17 @@ from typing import Any
 from services.bootstrap import all_in_one, index_to_read
 from services.busplaces import running_bus, state_dir
 from services.following import Following
-from services.resolver.store import read_open_decisions
+from services.resolver.store import read_history
+from services.story import story
+from services.watcher.lookup import taken_around
 from shared.bus.names import SUBJECT_DEC, SUBJECT_OUT
 from shared.bus.port import Bus
 from shared.config import Settings
 from shared.errors import UsageError
-from shared.index.port import FileDoc
 from shared.lifecycle import run
 from shared.messages.outcomes import RequestAnswered
 from shared.messages.requests import Request
-from shared.messages.resolution import GroupDecided
-from shared.paths import PhotoPath, printable
+from shared.paths import PhotoPath
 from shared.statefolder import holder_of
 
 
@@ -77,62 +76,15 @@ def audit_access(settings: Settings) -> str:
 
 
 async def explain(settings: Settings, photo: PhotoPath) -> dict[str, Any]:
-    """What is known of a photo and what was decided about it; reads the state folder, beside a running service too."""
+    """What is known of a photo, what was decided about it and done; reads the state folder, beside a running service.
+
+    The form is ``services.story.story``'s. Raises ``StoreUnavailable``, ``JournalFailed``.
+    """
     async with index_to_read(settings) as index:
         doc = (await index.files([photo.file_id])).get(photo.file_id)
         content = (await index.contents([doc.sha256])).get(doc.sha256) if doc and doc.sha256 else None
-    decisions = await asyncio.to_thread(read_open_decisions, state_dir(settings) / "resolver")
-    return {
-        "path": printable(os.fsencode(_folder_of(settings, photo.root)) + b"/" + photo.rel),
-        "known": _known(doc),
-        "facts": None if content is None else content.facts.model_dump(exclude_none=True),
-        "decisions": [_told(each, photo) for each in decisions if _concerns(each, photo)],
-    }
-
-
-def _folder_of(settings: Settings, name: str) -> str:
-    return next((os.fspath(root.path) for root in settings.roots if root.name == name), name)
-
-
-def _known(doc: FileDoc | None) -> dict[str, Any]:
-    if doc is None:
-        return {
-            "state": "unknown",
-            "explanation": "no scan has seen it, or a rule leaves it out",
-        }
-    told = {
-        "state": doc.state,
-        "sha256": doc.sha256,
-        "version": doc.version,
-        "bytes": doc.stat.size if doc.stat else None,
-        "reason": doc.reason,
-        "explanation": doc.explanation,
-        "doubt": doc.doubt,
-    }
-    return {key: value for key, value in told.items() if value is not None}
-
-
-def _concerns(decision: GroupDecided, photo: PhotoPath) -> bool:
-    members = (decision.keeper, *(d.member for d in decision.duplicates))
-    return any(member.file.photo == photo for member in members)
-
-
-def _told(decision: GroupDecided, photo: PhotoPath) -> dict[str, Any]:
-    keeper = decision.keeper.file.photo
-    if keeper == photo:
-        return {
-            "decision": decision.decision_id,
-            "kept": True,
-            "stands_for": [d.member.file.photo.text for d in decision.duplicates],
-        }
-    mine = next(d for d in decision.duplicates if d.member.file.photo == photo)
-    return {
-        "decision": decision.decision_id,
-        "kept": False,
-        "keeper": keeper.text,
-        "class": mine.match_class,
-        "distance": mine.distance,
-        "decided_by": mine.decided_by,
-        "action": mine.action,
-        "reason": mine.reason,
-    }
+    folder, sha256 = state_dir(settings), doc.sha256 if doc else None
+    history = await asyncio.to_thread(read_history, folder / "resolver", photo.file_id)
+    taken = await asyncio.to_thread(taken_around, folder / "watcher", file_id=photo.file_id, sha256=sha256)
+    roots = {root.name: root.path for root in settings.roots}
+    return story(photo, roots=roots, doc=doc, content=content, history=history, taken=taken)

@@ -86,10 +86,10 @@ def explain(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Say what is known of a photo. And what was decided about it, and why."""
+    """Tell the story of a photo. What it is, what was decided about it and why, what was done, where it lies now."""
     import json
 
-    from services.terminal_report import outline
+    from services.cli.telling import lines_of_story
     from shared.settings_roots import photo_path
 
     settings = known_settings(config)
@@ -98,7 +98,7 @@ def explain(
     from services import asking
 
     found = run_or_give_up(lambda: asking.explain(settings, photo))
-    typer.echo(json.dumps(found, indent=2) if output is Format.JSON else "\n".join(outline(found)))
+    typer.echo(json.dumps(found, indent=2) if output is Format.JSON else "\n".join(lines_of_story(found)))
 
 
 def confirm(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.resolver.history import decisions_in
 from services.resolver.planning import Past, decision_id
 from shared.messages.commands import TakeFile
 from shared.messages.outcomes import CommandDone
-from shared.messages.resolution import Duplicate, GroupDecided
+from shared.messages.resolution import GroupDecided
 from shared.signature import Signature
 
 #: outcomes that took the victim from its place
@@ -235,39 +236,6 @@ class DecisionBook:
         for at in range(0, len(values), _CHUNK):
             some = list(values[at : at + _CHUNK])
             yield from self._db.execute(f"{query.format(column)} ({','.join('?' * len(some))})", some).fetchall()
-
-
-def decisions_in(db: sqlite3.Connection) -> list[GroupDecided]:
-    """The open decisions; where the executor refused, the duplicate is proposed only, with its reason."""
-    refusals = {
-        (victim, version, keeper): CommandDone.model_validate_json(answer)
-        for victim, version, keeper, answer in db.execute(
-            """SELECT victim_file, victim_version, keeper_file, answer FROM commands
-               WHERE outcome IN ('refused', 'undone') ORDER BY done_at"""
-        )
-    }
-    bodies = db.execute("SELECT body FROM decisions WHERE is_open ORDER BY decision_id").fetchall()
-    return [_with_refusals(GroupDecided.model_validate_json(body), refusals) for (body,) in bodies]
-
-
-def _with_refusals(decided: GroupDecided, refusals: Mapping[tuple[str, int, str], CommandDone]) -> GroupDecided:
-    keeper = decided.keeper.file.photo.file_id
-    return decided.model_copy(
-        update={
-            "duplicates": tuple(
-                _with_refusal(d, refusals.get((d.member.file.photo.file_id, d.member.version, keeper)))
-                for d in decided.duplicates
-            )
-        }
-    )
-
-
-def _with_refusal(duplicate: Duplicate, refusal: CommandDone | None) -> Duplicate:
-    if refusal is None or duplicate.action == "propose":
-        return duplicate
-    return duplicate.model_copy(
-        update={"action": "propose", "reason": f"{refusal.code or refusal.outcome}: {refusal.explanation}"}
-    )
 
 
 def _members(decided: GroupDecided) -> Iterable[Any]:

@@ -12,17 +12,20 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from services.resolver.contentbook import ContentBook
-from services.resolver.decisionbook import DecisionBook, decisions_in
+from services.resolver.decisionbook import DecisionBook
+from services.resolver.history import History, decisions_in, history_in
 from services.resolver.outbox import Outbox
 from services.resolver.schema import SCHEMA
 from shared.errors import TransientError
 from shared.messages.resolution import GroupDecided
 
 FILE = "resolver.sqlite"
+T = TypeVar("T")
 
 
 class StoreUnavailable(TransientError):
@@ -87,10 +90,19 @@ class DecisionStore:
 
 def read_open_decisions(folder: Path) -> list[GroupDecided]:
     """The open decisions, read beside the running resolver, from any process; none where there is no memory yet."""
+    return _read(folder, decisions_in) or []
+
+
+def read_history(folder: Path, file_id: str) -> History:
+    """What is remembered of one file, read in the same way. Raises ``StoreUnavailable``."""
+    return _read(folder, lambda db: history_in(db, file_id)) or History()
+
+
+def _read(folder: Path, ask: Callable[[sqlite3.Connection], T]) -> T | None:
     if not (folder / FILE).exists():
-        return []
+        return None
     try:
         with contextlib.closing(sqlite3.connect(f"{(folder / FILE).as_uri()}?mode=ro", uri=True)) as db:
-            return decisions_in(db)
+            return ask(db)
     except sqlite3.Error as error:
         raise StoreUnavailable(str(error)) from error
