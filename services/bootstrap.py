@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ import structlog
 from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
+from services.leftout import left_out
 from services.reconciling import tell_again_what_was_lost
-from services.report import Skipped, build
+from services.report import build
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
 from services.terminal import ApplyChoice
@@ -69,7 +69,7 @@ class Crew:
         files = sum(self.eyes.file_count(root.name) for root in self.settings.roots)
         return limit(files, self.settings.breaker)
 
-    async def report(self, *, since: float, seconds: Mapping[str, float]) -> dict[str, Any]:
+    async def report(self, *, since: float, seconds: Mapping[str, float], folders_removed: int = 0) -> dict[str, Any]:
         """The object of ``scan --format json``; what was done since then (seconds since the epoch) is part of it."""
         roots = {root.name: root.path for root in self.settings.roots}
         files = [doc async for doc in _walk_all(self.index, roots)]
@@ -79,10 +79,12 @@ class Crew:
             contents=await self.index.contents(hashes),
             decisions=await self.resolver.open_decisions(),
             acted=await self.resolver.outcomes(since),
-            skipped=_skipped(self.eyes, roots),
+            skipped=left_out(self.eyes, roots),
             seconds=seconds,
             roots=roots,
             version=version(),
+            folders_removed=folders_removed,
+            batches=sorted(self.batches),
         )
 
 
@@ -90,14 +92,6 @@ async def _walk_all(index: Index, roots: Mapping[str, Path]) -> AsyncIterator[Fi
     for root in roots:
         async for doc in index.walk(root):
             yield doc
-
-
-def _skipped(eyes: Eyes, roots: Mapping[str, Path]) -> list[Skipped]:
-    return [
-        Skipped(path=os.path.join(os.fsencode(roots[one.root]), one.rel), rule=one.rule, reason=one.reason)
-        for one in eyes.skipped()
-        if one.root in roots
-    ]
 
 
 def version() -> str:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from shared.bus.port import Bus
+from shared.messages.analysis import Analysed
 from shared.messages.base import Message
 from shared.messages.envelope import Envelope
-from shared.messages.files import FileEvent
+from shared.messages.files import FileEvent, FileGone
 from shared.messages.outcomes import CommandDone, FolderRemoved, RequestAnswered
 from shared.messages.resolution import ApplyAccepted, CaughtUp
 
@@ -23,6 +24,10 @@ class Following:
         self._changed = asyncio.Condition()
         #: file events published
         self.files = 0
+        #: of these, files that are gone
+        self.forgotten = 0
+        #: results of file events
+        self.analysed = 0
         self.folders_removed = 0
         self.caught_up: CaughtUp | None = None
         self.accepted: dict[str, ApplyAccepted] = {}
@@ -45,6 +50,9 @@ class Following:
         match message:
             case FileEvent():
                 self.files += 1
+                self.forgotten += isinstance(message, FileGone) and message.reason not in ("renamed", "taken")
+            case Analysed():
+                self.analysed += 1
             case FolderRemoved():
                 self.folders_removed += 1
             case CaughtUp():

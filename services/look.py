@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,6 +21,7 @@ from shared.messages.files import PassFinished
 from shared.messages.outcomes import CommandDone
 from shared.messages.requests import ApplyRequested
 from shared.messages.resolution import GroupDecided
+from shared.words import are
 
 #: seconds between two looks at the queues while nothing is said on the bus
 _LOOK_EVERY = 0.1
@@ -47,19 +48,21 @@ class Look:
     crew: Crew
     following: Following
     progress: Progress
-    #: by phase; ``settle`` is the part of ``count`` that waited for young files
+    #: work by phase; waiting for young files stands apart as ``settle``, waiting for a person's answer nowhere
     seconds: dict[str, float] = field(default_factory=dict)
+    _waited: float = 0.0
     _owed: bool = True
     _sig_at_start: int = 0
 
     @contextlib.contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
-        started = time.monotonic()
+        started, before = time.monotonic(), self._waited
         self.progress.phase(name)
         try:
             yield
         finally:
-            self.seconds[name] = round(time.monotonic() - started, 3)
+            spent = time.monotonic() - started - (self._waited - before)
+            self.seconds[name] = round(max(spent, 0.0), 3)
             self.progress.done(name)
 
     async def _begin(self) -> None:
@@ -71,7 +74,7 @@ class Look:
         """Phases 1 to 3: every file of every root is known, and its result is in the index."""
         await self._begin()
         with self.phase("clean"), self.phase("count"):
-            passes = await self.crew.eyes.full_pass()
+            passes = await self._full_pass()
             self._tell(passes.values())
         await self.until_analysed(sum(p.published for p in passes.values()))
         return True
@@ -81,9 +84,30 @@ class Look:
         with self.phase("analyse"):
             self.progress.total("analyse", published)
             await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
+            # results are in the index before they are heard of here
+            self.progress.advance("analyse", max(published - self.following.analysed, 0))
 
-    def _tell(self, passes: Iterable[PassFinished]) -> None:
-        self.seconds["settle"] = round(max((p.waited for p in passes), default=0.0), 3)
+    async def _full_pass(self) -> Mapping[str, PassFinished]:
+        """The pass of the eyes; that it waits for young files is said, since nothing else moves meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell_of_the_young(), name="young")
+            passes = await self.crew.eyes.full_pass()
+            telling.cancel()
+        return passes
+
+    async def _tell_of_the_young(self) -> None:
+        quiet, before = self.crew.settings.watch.settle_seconds, 0
+        while True:
+            waiting = self.crew.eyes.waiting()
+            if waiting and not before:
+                self.progress.note(f"{are(waiting, 'young file')} being waited for, until unchanged for {quiet:g} s")
+            before = waiting
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _tell(self, passes: Collection[PassFinished]) -> None:
+        settle = sum(p.waited for p in passes)  # one root after the other
+        self._waited += settle
+        self.seconds["settle"] = round(settle, 3)
         for one in passes:
             self.progress.advance("clean", one.gone)
             self.progress.advance("count", one.files)
@@ -95,6 +119,7 @@ class Look:
         await self._begin()
         with self.phase("clean"), self.phase("count"):
             await self.crew.eyes.first_pass_done.wait()
+            self.progress.advance("clean", self.following.forgotten)
             self.progress.advance("count", sum(self.crew.eyes.progress().values()))
         await self.until_analysed(self.following.files)
         await self.until_resolved()
@@ -124,10 +149,16 @@ class Look:
                 apply,
                 target=self.crew.target,
                 limit=self.crew.breaker_limit(),
+                roots={root.name: root.path for root in self.crew.settings.roots},
             )
-            if not await asyncio.to_thread(ask, count) or count.files == 0:
-                return
-            await self._request(apply, count)
+            if await self._agreed(ask, count) and count.files:
+                await self._request(apply, count)
+
+    async def _agreed(self, ask: Callable[[ApplyCount], bool], count: ApplyCount) -> bool:
+        asked = time.monotonic()
+        agreed = await asyncio.to_thread(ask, count)
+        self._waited += time.monotonic() - asked
+        return agreed
 
     async def _request(self, apply: ApplyChoice, count: ApplyCount) -> None:
         request = ApplyRequested(

@@ -48,11 +48,12 @@ def build(
     roots: Mapping[str, Path],
     version: str,
     folders_removed: int = 0,
+    batches: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The JSON object.
 
     ``files``: all documents of the roots, tombstones too. ``acted``: what was answered during this scan, in order of
-    time. ``contents`` is for fields that later forms add.
+    time. ``contents`` is for fields that later forms add. ``batches``: what ``restore --batch`` puts back.
     """
     places = _Places(roots)
     live = {doc.path.file_id: doc for doc in files if doc.state != "gone" and doc.path.root in roots}
@@ -77,6 +78,7 @@ def build(
         "skipped": [{**_path(s.path), "rule": s.rule, "reason": s.reason} for s in _once_each(left_out)],
         "counts": _counts(groups, len(unique), len(unreadable), len(_once_each(left_out)), folders_removed),
         "seconds": dict(seconds),
+        "batches": list(batches),
     }
 
 
@@ -174,4 +176,5 @@ def _row(number: int, action: str, file: Mapping[str, Any]) -> Row:
         height=file["height"],
         decided_by=file.get("decided_by", ""),
         reason=file.get("reason", ""),
+        match_class=file.get("class", ""),
     )

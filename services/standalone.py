@@ -112,7 +112,7 @@ async def scan(
     async with all_in_one(settings, apply=apply) as crew:
         look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
         finished = await _beside(crew, look.following, stop, _to_the_end(look, apply, ask)) is not None
-        report = await crew.report(since=started, seconds=look.seconds)
+        report = await crew.report(since=started, seconds=look.seconds, folders_removed=look.following.folders_removed)
     return ScanResult(report=report, rows=rows(report), finished=finished)
 
 

@@ -1,14 +1,8 @@
-"""What a person sees while photosift works: progress of the six phases, and the question before it acts.
-
-Progress and questions go to standard error, so that standard output holds the result alone.
-"""
+"""What a person sees while photosift works: progress of the six phases, on standard error; and the rows of a table."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import select
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal, Protocol
@@ -27,7 +21,6 @@ PHASES: Mapping[Phase, str] = {
     "act": "Move copies aside",
     "folders": "Remove emptied folders",
 }
-BURSTS = "'similar' is among the classes: pictures of one burst may be among them, look at them first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +47,8 @@ class ApplyCount:
     bytes: int
     #: more files than this need ``--yes`` (S13)
     limit: int
+    #: files by class for each folder that they would leave (absolute, printable)
+    folders: Mapping[str, Mapping[MatchClass, int]] = field(default_factory=dict)
 
     @property
     def beyond_limit(self) -> bool:
@@ -83,6 +78,8 @@ class TableRow:
     decided_by: str = ""
     #: why it was refused or is only proposed, for a person
     reason: str = ""
+    #: ``same-bytes`` | ``similar``; empty for the keeper itself
+    match_class: str = ""
 
 
 class Progress(Protocol):
@@ -97,7 +94,7 @@ class Progress(Protocol):
         ...
 
     def advance(self, phase: Phase, n: int = 1) -> None:
-        """So much more of it is done."""
+        """So much more of it is done; what comes after the phase is over counts no more."""
         ...
 
     def note(self, text: str) -> None:
@@ -125,7 +122,8 @@ class SilentProgress:
         self.totals[phase] = n
 
     def advance(self, phase: Phase, n: int = 1) -> None:
-        self.advanced[phase] = self.advanced.get(phase, 0) + n
+        if phase not in self.finished:
+            self.advanced[phase] = self.advanced.get(phase, 0) + n
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -140,10 +138,12 @@ class PlainProgress(SilentProgress):
     def __init__(self, out: IO[str]) -> None:
         super().__init__()
         self._out = out
+        self._begun: set[Phase] = set()
 
     def phase(self, name: Phase) -> None:
-        if name not in self.advanced:
+        if name not in self._begun:
             self._say(f"{PHASES[name]} …")
+        self._begun.add(name)
         super().phase(name)
 
     def note(self, text: str) -> None:
@@ -160,41 +160,66 @@ class PlainProgress(SilentProgress):
 
 
 class BarProgress:
-    """Bars on a terminal, one a phase."""
+    """Bars on a terminal, one a phase. A bar is never more than full: what is more than was expected was expected."""
 
-    def __init__(self, bars: Any) -> None:
-        self._bars = bars
+    def __init__(self, make: Callable[[], Any]) -> None:
+        """``make`` gives rich's ``Progress``, not yet started."""
+        self._make, self._bars = make, make()
         self._tasks: dict[Phase, Any] = {}
+        self._over: set[Phase] = set()
+        self._bars.start()
+
+    def close(self) -> None:
+        """The bars stay as they are."""
+        self._bars.stop()
 
     def _task(self, phase: Phase) -> Any:
         if phase not in self._tasks:
             self._tasks[phase] = self._bars.add_task(PHASES[phase], total=None)
         return self._tasks[phase]
 
+    def _state(self, phase: Phase) -> Any:
+        return next(task for task in self._bars.tasks if task.id == self._task(phase))
+
     def phase(self, name: Phase) -> None:
-        self._task(name)
+        if name not in self._over:
+            self._task(name)
 
     def total(self, phase: Phase, n: int) -> None:
-        self._bars.update(self._task(phase), total=n)
+        if phase not in self._over:
+            self._bars.update(self._task(phase), total=max(n, self._state(phase).completed))
 
     def advance(self, phase: Phase, n: int = 1) -> None:
+        if phase in self._over:
+            return
         self._bars.advance(self._task(phase), n)
+        if self._state(phase).total is not None:
+            self.total(phase, self._state(phase).total)
 
     def note(self, text: str) -> None:
         self._bars.console.print(printable(text), markup=False, highlight=False)
 
     def done(self, phase: Phase) -> None:
-        task = self._task(phase)
-        completed = next(t.completed for t in self._bars.tasks if t.id == task)
-        self._bars.update(task, total=completed or 1, completed=completed or 1)
+        if phase not in self._over:
+            self._bars.update(self._task(phase), total=self._state(phase).completed)
+            self._over.add(phase)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """The bars stand still while a person is asked."""
+        """No bars while a person is asked. What is over was drawn for good; only the others go on below the answer.
+
+        rich draws bars that are started again over as many lines as they had, and so over the question.
+        """
+        under_way = {phase: self._state(phase) for phase in self._tasks if phase not in self._over}
+        for task in under_way.values():
+            self._bars.update(task.id, visible=False)
         self._bars.stop()
         try:
             yield
         finally:
+            self._bars, self._tasks = self._make(), {}
+            for phase, task in under_way.items():
+                self._tasks[phase] = self._bars.add_task(PHASES[phase], total=task.total, completed=task.completed)
             self._bars.start()
 
 
@@ -208,72 +233,15 @@ def shown_progress(out: IO[str]) -> Iterator[PlainProgress | BarProgress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(file=out), redirect_stdout=False) as bars:
-        yield BarProgress(bars)
+    def made() -> Bars:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        return Bars(*columns, console=Console(file=out), redirect_stdout=False)
 
-
-def question(count: ApplyCount) -> str:
-    """What a person is asked, with everything needed to answer."""
-    kinds = ", ".join(f"{n} {name}" for name, n in sorted(count.by_class.items()))
-    where = f"to {printable(count.target)}" if count.target else "into the quarantine of their own folder"
-    lines = [f"About to move {count.files} files ({kinds}; {size_text(count.bytes)}) {where}."]
-    if count.action == "delete":
-        lines.append("From the quarantine they can be restored; nothing is removed there unless retention_days is set.")
-    if count.includes_similar:
-        lines.append(f"Note: {BURSTS}.")
-    return "\n".join(lines)
-
-
-@dataclass(kw_only=True)
-class Asker:
-    """Asks before ``scan --apply`` acts (S13). Called in a thread: it waits for a person, or for ``stop``."""
-
-    agreed: bool
-    terminal: bool
-    stop: asyncio.Event | None = None
-    pause: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-    #: why nothing was done although it was asked for; the command then exits with 2
-    refused: str | None = None
-    declined: bool = False
-
-    def __call__(self, count: ApplyCount) -> bool:
-        if count.files == 0:
-            return False
-        with self.pause():
-            _tell(question(count))
-            self.refused = None if self.agreed else why_not_asked(count, terminal=self.terminal)
-            if self.agreed or self.refused:
-                return self.agreed
-            answer = self._answer()
-        self.declined = answer.strip().lower() not in ("y", "yes")
-        return not self.declined
-
-    def _answer(self) -> str:
-        """A line from the person; empty when told to stop: the signal must not wait for the Enter key."""
-        sys.stderr.write("Go on? [y/N] ")
-        sys.stderr.flush()
-        while not (self.stop and self.stop.is_set()):
-            if select.select([sys.stdin], [], [], 0.2)[0]:
-                return sys.stdin.readline()
-        return ""
-
-
-def why_not_asked(count: ApplyCount, *, terminal: bool) -> str | None:
-    """[pure] Why a question is not enough and ``--yes`` is wanted, or None (S13)."""
-    if count.beyond_limit:
-        return (
-            f"{count.files} files are more than the breaker's limit of {count.limit}: nothing was moved; "
-            "look at the list, then repeat with --yes"
-        )
-    if not terminal:
-        return f"{count.files} files to move, and no terminal to ask on: nothing was moved; repeat with --yes"
-    return None
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    shown = BarProgress(made)
+    try:
+        yield shown
+    finally:
+        shown.close()
 
 
 def size_text(size: int) -> str:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from services.terminal import TableRow, size_text
 from shared.paths import printable
+from shared.words import counted
 
 #: so many paths are named for each reason
 EXAMPLES = 3
@@ -36,7 +37,7 @@ def write_outcome(out: IO[str], rows: Sequence[TableRow], report: Mapping[str, A
     write_group = _write_table if out.isatty() else _write_lines
     for number, members in groupby(rows, key=lambda row: row.group):
         write_group(out, number, list(members))
-    for line in (*left_out(report), *summary(rows, report), "", *what_now(rows, call)):
+    for line in (*left_out(report), *summary(rows, report), "", *what_now(rows, call, report.get("batches", ()))):
         out.write(f"{line}\n")
 
 
@@ -57,6 +58,7 @@ def _write_table(out: IO[str], number: int, members: list[TableRow]) -> None:
     table = Table(title=_literal(f"Group {number}{where}"), title_justify="left")
     table.add_column("action")
     table.add_column("path", overflow="fold", ratio=1)
+    table.add_column("class", no_wrap=True)
     for heading in ("distance", "size", "pixels"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("decided by")
@@ -78,26 +80,38 @@ def common_folder(paths: Sequence[bytes]) -> bytes:
     return b"" if found == b"/" else found
 
 
-def cells(row: TableRow, *, below: bytes = b"") -> tuple[str, str, str, str, str, str]:
-    """[pure] The columns: action, path (as seen from ``below``), distance, size, pixels, decided by."""
+def cells(row: TableRow, *, below: bytes = b"") -> tuple[str, str, str, str, str, str, str]:
+    """[pure] The columns: action, path (as seen from ``below``), class, distance, size, pixels, decided by."""
     distance = "" if row.distance is None else f"{row.distance:.3f}"
     why = row.reason if row.action == "refused" else row.decided_by
     pixels = f"{row.width} x {row.height}"
     path = row.path[len(below) + 1 :] if below else row.path
-    return row.action, printable(path), distance, size_text(row.size), pixels, printable(why)
+    return row.action, printable(path), row.match_class, distance, size_text(row.size), pixels, printable(why)
 
 
 def left_out(report: Mapping[str, Any]) -> Iterable[str]:
     """[pure] Unreadable and skipped files by reason, with the first few of each."""
-    for heading, key, reason in (("Unreadable", "unreadable", "reason"), ("Skipped", "skipped", "rule")):
-        by_reason: dict[str, list[str]] = {}
+    for heading, key, name, sentence in (
+        ("Unreadable", "unreadable", "reason", "explanation"),
+        ("Skipped", "skipped", "rule", "reason"),
+    ):
+        by_name: dict[str, list[tuple[str, str]]] = {}
         for entry in report.get(key, ()):
-            by_reason.setdefault(str(entry[reason]), []).append(str(entry["path"]))
-        for why, paths in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
-            yield f"{heading}, {printable(why)}: {len(paths)}"
-            yield from (f"    {printable(path)}" for path in paths[:EXAMPLES])
-            if len(paths) > EXAMPLES:
-                yield f"    and {len(paths) - EXAMPLES} more (--format json lists them all)"
+            pair = printable(str(entry["path"])), printable(str(entry.get(sentence, "")))
+            by_name.setdefault(str(entry[name]), []).append(pair)
+        for why, entries in sorted(by_name.items(), key=lambda item: (-len(item[1]), item[0])):
+            yield from _one_reason(f"{heading}, {printable(why)}: {len(entries)}", entries)
+
+
+def _one_reason(heading: str, entries: Sequence[tuple[str, str]]) -> Iterable[str]:
+    """The sentence stands once where it is the same for all, else with each path."""
+    sentences = {sentence for _, sentence in entries}
+    common = sentences.pop() if len(sentences) == 1 else ""
+    yield heading + (f" ({common})" if common else "")
+    for path, sentence in entries[:EXAMPLES]:
+        yield f"    {path}" + (f": {sentence}" if sentence and not common else "")
+    if len(entries) > EXAMPLES:
+        yield f"    and {len(entries) - EXAMPLES} more (--format json lists them all)"
 
 
 def summary(rows: Sequence[TableRow], report: Mapping[str, Any]) -> Iterable[str]:
@@ -106,8 +120,8 @@ def summary(rows: Sequence[TableRow], report: Mapping[str, Any]) -> Iterable[str
     groups = len({row.group for row in rows})
     yield ""
     yield (
-        f"{groups} groups with {len(duplicates)} copies ({size_text(sum(r.size for r in duplicates))}), "
-        f"{len(report.get('unique', ()))} files without a copy, "
+        f"{counted(groups, 'group')} with {counted(len(duplicates), 'copy', 'copies')}{_of_what_kind(duplicates)}, "
+        f"{counted(len(report.get('unique', ())), 'file')} without a copy, "
         f"{len(report.get('unreadable', ()))} unreadable, {len(report.get('skipped', ()))} skipped"
     )
     by_action = {action: sum(r.action == action for r in duplicates) for action in ("moved", "quarantined", "refused")}
@@ -115,31 +129,32 @@ def summary(rows: Sequence[TableRow], report: Mapping[str, Any]) -> Iterable[str
         yield ", ".join(f"{n} {action}" for action, n in by_action.items())
     folders = report.get("counts", {}).get("folders_removed", 0)
     if folders:
-        yield f"{folders} emptied folders removed"
+        yield f"{counted(folders, 'emptied folder')} removed"
     seconds = report.get("seconds", {})
     if seconds:
         yield "Seconds: " + ", ".join(f"{phase} {spent:.1f}" for phase, spent in seconds.items())
 
 
-def what_now(rows: Sequence[TableRow], call: Invocation) -> Iterable[str]:
+def _of_what_kind(duplicates: Sequence[TableRow]) -> str:
+    """`` (3 same-bytes, 1.2 MB; 1 similar, 0.4 MB)``; empty where there are none."""
+    kinds = []
+    for name in ("same-bytes", "similar"):
+        sizes = [row.size for row in duplicates if row.match_class == name]
+        if sizes:
+            kinds.append(f"{len(sizes)} {name}, {size_text(sum(sizes))}")
+    return f" ({'; '.join(kinds)})" if kinds else ""
+
+
+def what_now(rows: Sequence[TableRow], call: Invocation, batches: Sequence[str] = ()) -> Iterable[str]:
     """[pure] The next step, as a command that can be copied."""
     if any(row.action in ("moved", "quarantined") for row in rows):
-        yield f"To put back what was taken: photosift restore --since {call.started}"
+        selections = [f"--batch {batch}" for batch in batches] or [f"--since {call.started}"]
+        for selection in selections:
+            yield f"To put back what was taken: photosift restore {selection}"
+        yield "What became of one file, and why: photosift explain PATH"
         return
     if not call.proposing or not any(row.action == "propose" for row in rows):
         return
     yield "Nothing was touched. To move exact copies (same-bytes) aside:"
     yield f"    photosift scan {call.folders_text} --apply move --target FOLDER"
     yield "They can be put back with photosift restore."
-
-
-def outline(found: Any, depth: int = 0) -> Iterable[str]:
-    """[pure] Nested names and values as indented lines, for ``explain``."""
-    indent = "  " * depth
-    pairs = found.items() if isinstance(found, Mapping) else (("-", each) for each in found)
-    for name, value in pairs:
-        if isinstance(value, Mapping | list | tuple) and value:
-            yield f"{indent}{printable(str(name))}"
-            yield from outline(value, depth + 1)
-        elif value not in (None, "", [], {}):
-            yield f"{indent}{printable(str(name))}: {printable(str(value))}"

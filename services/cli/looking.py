@@ -28,9 +28,11 @@ from services.cli.options import (
     settings_for,
     start_log,
 )
+from shared.words import counted
 
 if TYPE_CHECKING:
-    from services.terminal import ApplyChoice, Asker
+    from services.question import Asker
+    from services.terminal import ApplyChoice
     from shared.config import Settings
     from shared.settings_sources import Override
 
@@ -126,7 +128,8 @@ def _scan(settings: Settings, choice: ApplyChoice | None, output: Format, verbos
 
 
 def _asker(choice: ApplyChoice | None, progress: object) -> Asker:
-    from services.terminal import Asker, BarProgress
+    from services.question import Asker
+    from services.terminal import BarProgress
 
     pause = progress.paused if isinstance(progress, BarProgress) else contextlib.nullcontext
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
@@ -241,7 +244,7 @@ def demo(
 
     settings = demo_settings(folder)
     made = make_library(settings.roots[0].path)
-    complain(f"{made} pictures drawn, some of them copies")
+    complain(f"{counted(made, 'picture')} drawn, some of them copies")
     _run(settings, verbose)
 
 

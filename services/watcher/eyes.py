@@ -35,6 +35,7 @@ from shared.config import Settings
 from shared.errors import PermanentError
 from shared.messages.files import PassFinished
 from shared.paths import PhotoPath, printable
+from shared.words import are
 
 log = structlog.get_logger()
 
@@ -169,12 +170,13 @@ class Eyes:
 
     def doubt(self, root: str) -> str | None:
         """Why nothing may be done in a root now (S4, S14), or None."""
-        if unknown := self._unknown_now(root):
+        if unknown := self.unknown(root):
             return unknown
         waiting = believing.held(self._snapshot, root)
         return waiting.sentence if waiting else self._overlaps.get(root)
 
-    def _unknown_now(self, root: str) -> str | None:
+    def unknown(self, root: str) -> str | None:
+        """Why nothing is known of a root now (S14), or None."""
         watch = self._watches.get(root)
         return watch.unknown if watch is not None else self._unknown.get(root)
 
@@ -242,9 +244,10 @@ class Eyes:
                 await watch.full_pass(asyncio.Event(), wait=False)
         left = [name for name in waiting if await asyncio.to_thread(believing.held, self._snapshot, name)]
         count = sum(held.count for name, held in waiting.items() if name not in left)
+        gone = f"{are(count, 'file')} gone"
         if not left:
-            return f"{count} files are gone, and no longer known"
-        return f"{count} files are gone; {', '.join(map(printable, left))}: told at the next look"
+            return f"{gone}, and no longer known"
+        return f"{gone}; {', '.join(map(printable, left))}: told at the next look"
 
     async def adopt(self, root: str) -> None:
         """Believe that the root, as it is now, is the root (S14). Raises ``NoSuchRoot``."""

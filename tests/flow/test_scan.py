@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -149,10 +151,13 @@ def test_what_was_restored_is_not_taken_again_by_the_next_scan(photos: Path, sta
     assert files_below(photos) == before
 
 
-def test_a_young_file_is_waited_for_and_the_wait_is_reported_apart(photos: Path, state: Path) -> None:
-    found = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="12")
+def test_a_young_file_is_waited_for_and_the_wait_is_said_and_reported_apart(photos: Path, state: Path) -> None:
+    done = photosift("scan", photos, "--format", "json", state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="12")
+    assert "9 young files are being waited for, until unchanged for 12 s" in done.stderr
+    found = json.loads(done.stdout)
     assert found["counts"]["analysed"] == 9
-    assert found["seconds"]["settle"] > 0
+    assert found["seconds"]["settle"] > found["seconds"]["count"], "waiting is no work"
+    assert found["seconds"]["settle"] > found["seconds"]["clean"]
 
 
 def test_a_bad_file_is_listed_with_its_reason_and_costs_no_other_file_anything(photos: Path, state: Path) -> None:
@@ -207,3 +212,35 @@ def test_a_scan_after_one_part_of_the_state_folder_was_lost_finds_the_same_group
     before = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
     shutil.rmtree(state / part)
     assert groups(scan(photos, state=state)) == groups(before)
+
+
+def test_a_root_that_is_not_there_stands_in_the_report_and_costs_the_others_nothing(photos: Path, state: Path) -> None:
+    missing = state.parent / "not-mounted"
+    (state.parent / "photosift.yaml").write_text(f"roots: [{photos}, {missing}]\nwatch: {{settle_seconds: 0}}\n")
+    found = scan(state=state)
+    (entry,) = found["skipped"]
+    assert (entry["path"], entry["rule"]) == (str(missing), "root-unknown")
+    assert entry["reason"]
+    assert found["counts"]["analysed"] == 9
+    assert f"Skipped, root-unknown: 1 ({entry['reason']})\n    {missing}" in photosift("scan", state=state).stdout
+
+
+def test_the_batch_that_an_apply_made_is_named_and_puts_all_of_it_back(photos: Path, state: Path) -> None:
+    before, target = files_below(photos), state.parent / "Duplicates"
+    done = photosift(
+        "scan", photos, "--apply", "move", "--target", target, "--yes",
+        state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0",
+    )  # fmt: skip
+    assert f"    {photos}/copies/: 2 same-bytes\n" in done.stderr
+    (command,) = re.findall(r"photosift (restore --batch \w+)", done.stdout)
+    assert files_below(photos) != before
+    photosift(*command.split(), state=state)
+    assert files_below(photos) == before
+
+
+def test_files_that_went_are_counted_as_forgotten(photos: Path, state: Path) -> None:
+    scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
+    (photos / "004.jpg").unlink()
+    (photos / "005.jpg").unlink()
+    done = photosift("scan", photos, state=state)
+    assert "Forget files that are gone: 2 done" in done.stderr

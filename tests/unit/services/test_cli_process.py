@@ -78,7 +78,8 @@ def test_output_that_nobody_takes_is_no_traceback(state: Path, command: str, rea
 
 ASK = """
     import asyncio, sys
-    from services.terminal import ApplyCount, Asker
+    from services.question import Asker
+    from services.terminal import ApplyCount
     stop = asyncio.Event()
     asker = Asker(agreed=False, terminal=sys.stdin.isatty() and sys.stderr.isatty(), stop=stop)
     count = ApplyCount(action="move", classes=("same-bytes",), target="/t", by_class={"same-bytes": FILES},
