@@ -15,7 +15,7 @@ def demo_settings(folder: Path | None) -> Settings:
     """Settings for the demo alone: its own folders, bundled bus and index, never acting, the user's settings unread."""
     import platformdirs
 
-    base = (folder or platformdirs.user_cache_path("photosift") / "demo").expanduser().absolute()
+    base = (folder or platformdirs.user_cache_path("photosift") / "demo").absolute()
     root = Root(name="demo", path=base / "library")
     return Settings(roots=(root,), state_dir=base / "state", dry_run=True)
 

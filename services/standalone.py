@@ -35,14 +35,21 @@ class ScanResult:
     finished: bool
 
 
-async def run_all(settings: Settings, *, stop: asyncio.Event, host: Host | None = None) -> None:
+def _no_word() -> None: ...
+
+
+async def run_all(
+    settings: Settings, *, stop: asyncio.Event, host: Host | None = None, ready: Callable[[], None] = _no_word
+) -> None:
     """The all-in-one: one full pass, then it stays and watches, until ``stop`` is set.
 
-    ``host`` shows a person at a terminal what is going on; without one the log says it.
+    ``host`` shows a person at a terminal what is going on; without one the log says it. ``ready`` is called once
+    everything that may be refused has been granted: state folder, bus, index and the port of the metrics.
     """
     async with all_in_one(settings) as crew:
         showing = () if host is None else (_Showing(crew, host),)
         with stats_server(settings, crew.health):
+            ready()
             await run([*crew.services, crew.eyes, *showing], stop)
 
 

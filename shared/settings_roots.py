@@ -21,6 +21,7 @@ from shared.errors import UsageError
 from shared.paths import PhotoPath, printable
 
 REMEMBERED = "folders.json"
+_NONE_KNOWN = "none is known yet: scan or run makes one, adopt brings back one whose state folder was lost"
 Role = Literal["library", "reference", "incoming", "backup"]
 
 
@@ -41,13 +42,25 @@ def unique_names(wanted: Sequence[str], taken: frozenset[str] = frozenset()) -> 
     return given
 
 
-def existing_folder(given: Path) -> Path:
-    """The folder itself, links resolved. Raises ``UsageError`` for a path that is none."""
-    shown = printable(os.fsencode(given))
+def named_folder(given: str | None, option: str) -> Path | None:
+    """A folder that an option names and that need not exist, ``~`` replaced. Raises ``UsageError`` for an empty one."""
+    if given is None:
+        return None
+    if not given:
+        raise UsageError(f"{option}: no folder is named")
+    return Path(os.path.expanduser(given))
+
+
+def existing_folder(given: str) -> Path:
+    """The folder itself, ``~`` replaced, links resolved. Raises ``UsageError`` for a path that is none."""
+    shown = printable(given)
+    if not given:
+        raise UsageError("DIR: no folder is named (an empty one would be the current folder)")
+    folder = Path(os.path.expanduser(given))
     try:
-        if not given.is_dir():
-            raise UsageError(f"{shown}: {'not a folder' if given.exists() else 'no such folder'}")
-        return Path(os.path.realpath(given))
+        if not folder.is_dir():
+            raise UsageError(f"{shown}: {'not a folder' if folder.exists() else 'no such folder'}")
+        return Path(os.path.realpath(folder))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{shown}: {why}") from error
@@ -114,7 +127,9 @@ def photo_path(given: str, roots: Sequence[Root]) -> PhotoPath:
 
     Raises ``UsageError`` for a path outside all roots, and ``UnsafePath`` for a ``root:path`` that is no clean path.
     """
-    absolute = os.path.abspath(os.fsencode(given))
+    if not given:
+        raise UsageError("no path is named")
+    absolute = os.path.abspath(os.path.expanduser(os.fsencode(given)))
     folder, name = os.path.split(absolute)
     whole = os.path.join(os.path.realpath(folder), name)
     holding = [root for root in roots if whole.startswith(_prefix(root))]
@@ -124,7 +139,7 @@ def photo_path(given: str, roots: Sequence[Root]) -> PhotoPath:
     root_name, colon, below = given.partition(":")
     if colon and any(root.name == root_name for root in roots):
         return PhotoPath(root_name, os.fsencode(below))
-    known = ", ".join(_shown(root.path) for root in roots) or "none is known yet"
+    known = ", ".join(_shown(root.path) for root in roots) or _NONE_KNOWN
     raise UsageError(f"{printable(os.fsencode(given))}: lies below no root ({known})")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli.exits import STOPPED, WRONG_USAGE, complain, lines_of, run_or_give_up
+from services.cli.exits import STOPPED, WRONG_USAGE, Command, complain, lines_of, run_or_give_up
 from services.cli.moments import moment
 from services.cli.options import Config, Format, Verbose, examples, known_settings, start_log
 
@@ -31,16 +31,23 @@ CONFIRMABLE = ("breaker", "disappearances")
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
     app.command(
+        cls=Command,
         epilog=examples(
             "photosift restore ~/Pictures/a.jpg", "photosift restore --since 1h", "photosift restore --batch 3f2a…"
-        )
+        ),
     )(restore)
-    app.command(epilog=examples("photosift explain ~/Pictures/a.jpg"))(explain)
-    app.command(epilog=examples("photosift confirm breaker", "photosift confirm disappearances --root family"))(confirm)
-    app.command(epilog=examples("photosift allow ~/Pictures/Phone"))(allow)
-    app.command(epilog=examples("photosift adopt family", "photosift adopt /photos/family"))(adopt)
-    app.command(epilog=examples("photosift signature a.jpg b.jpg", "photosift signature --exact a.jpg"))(signature)
-    app.command(epilog=examples("eval \"$(photosift audit)\" && nats sub 'photosift.>'"))(audit)
+    app.command(cls=Command, epilog=examples("photosift explain ~/Pictures/a.jpg"))(explain)
+    app.command(
+        cls=Command, epilog=examples("photosift confirm breaker", "photosift confirm disappearances --root family")
+    )(confirm)
+    app.command(cls=Command, epilog=examples("photosift allow ~/Pictures/Phone"))(allow)
+    app.command(
+        cls=Command, epilog=examples("photosift adopt family", "photosift adopt ~/Pictures --target ~/Duplicates")
+    )(adopt)
+    app.command(cls=Command, epilog=examples("photosift signature a.jpg b.jpg", "photosift signature --exact a.jpg"))(
+        signature
+    )
+    app.command(cls=Command, epilog=examples("eval \"$(photosift audit)\" && nats sub 'photosift.>'"))(audit)
 
 
 def restore(
@@ -141,14 +148,53 @@ def allow(
 
 def adopt(
     root: Annotated[str, typer.Argument(metavar="ROOT", help="Name or folder of the root.")],
+    *,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", metavar="DIR", help="Where files of this root were moved to; the records there are read back."
+        ),
+    ] = None,
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
     """Let this photosift act in a root from now on. After a move to another machine, or a lost state folder."""
     from shared.messages.requests import AdoptRequested
 
-    settings = known_settings(config)
+    settings = _settings_to_adopt(root, target, config)
     _ask(settings, [AdoptRequested(request_id=_new_id(), root=root_name(root, settings))], verbose)
+
+
+def _settings_to_adopt(root: str, target: str | None, config: Path | None) -> Settings:
+    """With the target of the command line; a folder that no memory names any more becomes a root again.
+
+    A target is never told to a running service: what a message says must give no authority over a path (S20).
+    """
+    from services.busplaces import state_dir
+    from services.cli.options import remember_folder
+    from shared.errors import UsageError
+    from shared.settings_roots import named_folder
+    from shared.settings_sources import Override
+    from shared.statefolder import holder_of
+
+    there = named_folder(target, "--target")
+    if there is not None and not there.is_dir():
+        raise UsageError(f"--target: {target}: no such folder")
+    overrides = [] if there is None else [Override(key="target", value=there, option="--target")]
+    settings = known_settings(config, overrides)
+    if there is not None and (settings.nats_url or holder_of(state_dir(settings), "watcher") is not None):
+        raise UsageError(
+            "a photosift runs on this state folder, with a target of its own: stop it, or set target there"
+        )
+    folder = Path(os.path.realpath(os.path.expanduser(root)))
+    if (
+        folder.is_dir()
+        and root not in {r.name for r in settings.roots}
+        and folder not in {r.path for r in settings.roots}
+    ):
+        remember_folder(folder, settings)
+        settings = known_settings(config, overrides)
+    return settings
 
 
 def root_name(given: str, settings: Settings) -> str:
@@ -213,14 +259,20 @@ def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeo
 
     start_log(verbose)
     answers = run_or_give_up(all_of_them)
+    hosts = len({answer.by for answer in answers})
     for answer in answers:
-        _tell(answer)
+        _tell(answer, named=hosts > 1)
     if not answers:
         complain("nobody answered; is the photosift that holds this state folder working? (photosift config check)")
         raise typer.Exit(STOPPED)
 
 
-def _tell(answer: RequestAnswered) -> None:
+def _tell(answer: RequestAnswered, *, named: bool) -> None:
+    """In the words of a person; who answers is said where several did."""
     from shared.paths import printable
 
-    typer.echo(printable(f"{answer.by}: {'done' if answer.done else 'refused'}: {answer.explanation}"))
+    said = answer.explanation
+    if not answer.done:
+        said = f"{'Not all of it' if answer.count else 'Not done'}: {said}"
+    host = f"{answer.by.rpartition('@')[2]}: " if named else ""
+    typer.echo(printable(f"{host}{said[:1].upper()}{said[1:]}"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from shared.errors import PhotosiftError, UsageError
 from shared.paths import printable
@@ -20,8 +21,41 @@ STOPPED = 3
 T = TypeVar("T")
 
 
+class Command(TyperCommand):
+    """A command whose help names arguments as its documentation does: ``[DIR…]``."""
+
+    def get_help(self, ctx: Any) -> str:
+        return plain_names(super().get_help(ctx))
+
+
+def plain_names(help_text: str) -> str:
+    """[pure] Typer writes ``[DIR]...``, ``{PATH}`` and ``DIR <list[str]>``."""
+    usage, newline, rest = help_text.partition("\n")
+    usage = re.sub(r"\[\[(.*?)\]\]", r"[\1]", usage)
+    usage = re.sub(r"\[([A-Z]+)\]\.\.\.", r"[\1…]", usage)
+    usage = re.sub(r"\{(.*?)\}\.\.\.", r"\1…", usage)
+    usage = re.sub(r"\{(.*?)\}", r"\1", usage)
+    rest = re.sub(r"^(  \S+) <list\[\w+\]>", r"\1…", rest, flags=re.MULTILINE)
+    return usage + newline + re.sub(r"^(  \S+) <\w+>", r"\1", rest, flags=re.MULTILINE)
+
+
 class CommandGroup(TyperGroup):
     """A group of commands whose errors become exit codes."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """What the parser refuses is one line, too; called without anything, it is the help."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            message = str(error.format_message())
+            if "\n" in message:
+                typer.echo(message, err=True)
+            else:
+                complain(f"{message[:1].lower()}{message[1:].removesuffix('.')}; see {_help_of(error)}")
+            code = WRONG_USAGE
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -32,6 +66,11 @@ class CommandGroup(TyperGroup):
             raise typer.Exit(STOPPED) from None
         except (PhotosiftError, OSError, ExceptionGroup) as error:
             raise typer.Exit(explained(error)) from error
+
+
+def _help_of(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'photosift'} --help"
 
 
 def to_its_end(command: Callable[[], Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -12,10 +13,10 @@ from services.cli.moments import moment_text
 from services.terminal import Progress, shown_progress
 from services.terminal_report import Invocation, write_outcome
 from shared.messages.base import FileRef, Message
-from shared.messages.files import FileSettled
+from shared.messages.files import FileGone, FileMoved, FileSettled, PassFinished
 from shared.messages.outcomes import CommandDone, FolderRemoved, ItemRemoved, ItemRestored
 from shared.messages.resolution import GroupDecided
-from shared.paths import printable
+from shared.paths import printable, to_text
 
 if TYPE_CHECKING:
     from services.standalone import ScanResult
@@ -28,6 +29,7 @@ class TerminalHost:
     def __init__(self, settings: Settings, out: IO[str] = sys.stdout, bars: IO[str] = sys.stderr) -> None:
         self._settings, self._out = settings, out
         self._started = time.time()
+        self._unknown: set[str] = set()
         self._stack = ExitStack()
         self.progress: Progress = self._stack.enter_context(shown_progress(bars))
 
@@ -43,11 +45,28 @@ class TerminalHost:
         proposing = self._settings.acting == "propose"
         call = Invocation(folders=folders, proposing=proposing, started=moment_text(self._started))
         write_outcome(self._out, result.rows, result.report, call)
+        lost = {entry["path"] for entry in result.report["skipped"] if entry["rule"] == "root-unknown"}
+        self._unknown = {r.name for r in self._settings.roots if to_text(os.fsencode(r.path))[0] in lost}
         self._say("watching; Ctrl-C ends it")
 
     def heard(self, message: Message) -> None:
-        for line in news_of(message):
+        news = self._news_of_a_root(message) if isinstance(message, PassFinished) else news_of(message)
+        for line in news:
             self._say(line)
+
+    def _news_of_a_root(self, finished: PassFinished) -> list[str]:
+        """Only when it goes away or comes back: every rescan finishes a pass."""
+        name, was_unknown = finished.root, finished.root in self._unknown
+        if finished.unknown and not was_unknown:
+            self._unknown.add(name)
+            return [
+                f"{printable(name)}: nothing can be said of this root now: {printable(finished.unknown)}; "
+                "nothing of it is forgotten"
+            ]
+        if was_unknown and not finished.unknown:
+            self._unknown.discard(name)
+            return [f"{printable(name)}: this root is back"]
+        return []
 
     def _say(self, line: str) -> None:
         self._out.write(f"{time.strftime('%H:%M:%S')} {line}\n")
@@ -98,12 +117,25 @@ def _settled(message: Message) -> list[str]:
     return [f"{_name(message.file)}: new or changed"]
 
 
+def _gone(message: Message) -> list[str]:
+    assert isinstance(message, FileGone)
+    how = {"deleted": "gone", "ignored": "left out from now on"}.get(message.reason)
+    return [f"{_name(message.file)}: {how}"] if how else []  # a rename and an act have lines of their own
+
+
+def _moved(message: Message) -> list[str]:
+    assert isinstance(message, FileMoved)
+    return [f"{_name(message.file)}: moved here from {_name(message.moved_from)}"]
+
+
 def _name(file: FileRef) -> str:
     return printable(file.photo.text)
 
 
 _TELLERS: Mapping[type[Message], Callable[[Message], list[str]]] = {
     FileSettled: _settled,
+    FileMoved: _moved,
+    FileGone: _gone,
     GroupDecided: _decided,
     CommandDone: _done,
     ItemRestored: _restored,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli.exits import STOPPED, WRONG_USAGE, complain, run_until_signal
+from services.cli.exits import STOPPED, WRONG_USAGE, Command, complain, run_until_signal
 from services.cli.moments import moment_text
 from services.cli.options import (
     Config,
@@ -50,18 +50,21 @@ class ApplyClass(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Make these commands known."""
     app.command(
+        cls=Command,
         epilog=examples(
             "photosift scan ~/Pictures",
             "photosift scan ~/Pictures --format json > report.json",
             "photosift scan ~/Pictures --apply move --target ~/Duplicates",
             "photosift scan ~/Pictures --apply delete --allow-delete",
-        )
+        ),
     )(scan)
-    app.command(epilog=examples("photosift run ~/Pictures", "photosift run --config nas.yaml"))(run)
-    app.command(epilog=examples("photosift analyse ~/Pictures -t 2"))(analyse)
-    app.command(epilog=examples("photosift demo"))(demo)
+    app.command(cls=Command, epilog=examples("photosift run ~/Pictures", "photosift run --config nas.yaml"))(run)
+    app.command(cls=Command, epilog=examples("photosift analyse ~/Pictures -t 2"))(analyse)
+    app.command(cls=Command, epilog=examples("photosift demo"))(demo)
     for service in (watcher, analyser, resolver):
-        app.command(epilog=examples(f"PHOTOSIFT_NATS_URL=nats://nas:4222 photosift {service.__name__}"))(service)
+        app.command(cls=Command, epilog=examples(f"PHOTOSIFT_NATS_URL=nats://nas:4222 photosift {service.__name__}"))(
+            service
+        )
 
 
 def scan(
@@ -77,7 +80,7 @@ def scan(
         ApplyAction | None, typer.Option("--apply", metavar="move|delete", help="Act on what was found, after asking.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option("--target", metavar="DIR", help="Where --apply move puts files.")
+        str | None, typer.Option("--target", metavar="DIR", help="Where --apply move puts files.")
     ] = None,
     allow_delete: Annotated[bool, typer.Option("--allow-delete", help="What --apply delete also needs.")] = False,
     apply_class: Annotated[
@@ -97,7 +100,7 @@ def scan(
     """Look at folders once and print every group of copies. Without --apply nothing is touched."""
     from services.cli.applying import check_target, choice_of, overrides_of
 
-    given = choice_of(apply, apply_class, yes=yes, dry_run=dry_run)
+    given = choice_of(apply, apply_class, yes=yes, dry_run=dry_run, target=target)
     overrides = [
         *decoding_overrides(max_distance, threads, dry_run),
         *overrides_of(apply, apply_class, target, allow_delete),
@@ -179,22 +182,26 @@ def run(
 
 
 def _run(settings: Settings, verbose: int) -> None:
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        _run_at_a_terminal(settings, verbose)
+    else:
+        _run_with_a_log(settings, verbose)
+    complain("stopped; the next start goes on where this one stopped")
+
+
+def _say_watching(settings: Settings) -> None:
     from shared.paths import printable
 
     watched = ", ".join(printable(os.fsencode(root.path)) for root in settings.roots)
     doing = {"propose": "proposing only", "move": "moving copies aside", "delete": "moving copies into quarantine"}
     complain(f"watching {watched}; {doing[settings.acting]}; Ctrl-C ends it")
-    if sys.stdout.isatty() and sys.stderr.isatty():
-        _run_at_a_terminal(settings, verbose)
-    else:
-        _run_with_a_log(settings, verbose)
 
 
 def _run_with_a_log(settings: Settings, verbose: int) -> None:
     from services import standalone
 
     start_log(verbose + 1)
-    run_until_signal(lambda stop: standalone.run_all(settings, stop=stop))
+    run_until_signal(lambda stop: standalone.run_all(settings, stop=stop, ready=lambda: _say_watching(settings)))
 
 
 def _run_at_a_terminal(settings: Settings, verbose: int) -> None:
@@ -203,7 +210,9 @@ def _run_at_a_terminal(settings: Settings, verbose: int) -> None:
 
     with TerminalHost(settings) as host:
         start_log(verbose)
-        run_until_signal(lambda stop: standalone.run_all(settings, stop=stop, host=host))
+        run_until_signal(
+            lambda stop: standalone.run_all(settings, stop=stop, host=host, ready=lambda: _say_watching(settings))
+        )
 
 
 def analyse(
@@ -234,15 +243,16 @@ def _propose() -> Override:
 
 def demo(
     folder: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--folder", metavar="DIR", help="Where to make the pictures; default: the user's cache folder."),
     ] = None,
     verbose: Verbose = 0,
 ) -> None:
     """Run on a small library of drawn pictures. It is made first, with copies among them; proposing only."""
     from services.demo import demo_settings, make_library
+    from shared.settings_roots import named_folder
 
-    settings = demo_settings(folder)
+    settings = demo_settings(named_folder(folder, "--folder"))
     made = make_library(settings.roots[0].path)
     complain(f"{counted(made, 'picture')} drawn, some of them copies")
     _run(settings, verbose)
@@ -266,7 +276,7 @@ def resolver(config: Config = None, verbose: Verbose = 0) -> None:
 def _service(name: Literal["watcher", "analyser", "resolver"], config: Path | None, verbose: int) -> None:
     from shared.errors import UsageError
 
-    settings = settings_for(None, config)
+    settings = settings_for(None, config, alone=False)
     if not settings.nats_url:
         raise UsageError(
             "a service by itself needs a bus: set nats_url (PHOTOSIFT_NATS_URL); all-in-one: photosift run"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shared.config import Settings
     from shared.settings_sources import Override
 
-Folders = Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Folders of photos.", show_default=False)]
+Folders = Annotated[list[str] | None, typer.Argument(metavar="DIR", help="Folders of photos.", show_default=False)]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -71,14 +71,22 @@ def decoding_overrides(max_distance: float | None, threads: int | None, dry_run:
     return found
 
 
-def settings_for(folders: Sequence[Path] | None, config: Path | None, overrides: Sequence[Override] = ()) -> Settings:
-    """The settings in force, with the folders named on the command line as the roots. Raises ``UsageError``."""
+def settings_for(
+    folders: Sequence[str] | None, config: Path | None, overrides: Sequence[Override] = (), *, alone: bool = True
+) -> Settings:
+    """The settings in force, with the folders named on the command line as the roots. Raises ``UsageError``.
+
+    ``alone``: the command needs the whole state folder for itself.
+    """
     from shared.errors import UsageError
     from shared.settings_roots import chosen_and_remembered, existing_folder
     from shared.settings_sources import Override, load
+    from shared.statefolder import require_free
 
     resolved = [existing_folder(folder) for folder in folders or ()]
     settings = load(config=config, overrides=overrides)
+    if alone:
+        require_free(_state_dir(settings))
     if not resolved:
         if not settings.roots:
             raise UsageError("no folder of photos: name one (DIR), or set roots in the settings")
@@ -89,15 +97,22 @@ def settings_for(folders: Sequence[Path] | None, config: Path | None, overrides:
     return load(config=config, overrides=[*overrides, Override(key="roots", value=chosen.roots, option="DIR")])
 
 
-def known_settings(config: Path | None) -> Settings:
+def known_settings(config: Path | None, overrides: Sequence[Override] = ()) -> Settings:
     """The settings in force, with the folders that commands named before as further roots: for a person's questions."""
     from shared.settings_roots import all_known_roots, remembered_names
     from shared.settings_sources import Override, load
 
-    settings = load(config=config)
+    settings = load(config=config, overrides=overrides)
     there = {path: name for path, name in remembered_names(_state_dir(settings)).items() if path.is_dir()}
     roots = all_known_roots(settings, there)
-    return load(config=config, overrides=[Override(key="roots", value=roots, option="DIR")])
+    return load(config=config, overrides=[*overrides, Override(key="roots", value=roots, option="DIR")])
+
+
+def remember_folder(folder: Path, settings: Settings) -> None:
+    """From now on it is a known root, under a name of its own. Raises ``UsageError``."""
+    from shared.settings_roots import chosen_and_remembered
+
+    chosen_and_remembered([folder], settings.roots, _state_dir(settings))
 
 
 def _state_dir(settings: Settings) -> Path:

@@ -55,8 +55,8 @@ def _lines(names: list[str], command: Any) -> Iterator[str]:
 def _usage(argument: Any) -> str:
     name = str(argument.metavar)
     if name.startswith("[") or argument.required:
-        return name + ("..." if argument.nargs == -1 else "")
-    return f"[{name}{'...' if argument.nargs == -1 else ''}]"
+        return name + ("…" if argument.nargs == -1 else "")
+    return f"[{name}{'…' if argument.nargs == -1 else ''}]"
 
 
 def _spelled(option: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.exits import CommandGroup, complain
+from services.cli.exits import Command, CommandGroup, complain
 from services.cli.options import Config, examples
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ Output = Annotated[
 ]
 
 
-@app.command(epilog=examples("photosift config reference > photosift.yaml"))
+@app.command(cls=Command, epilog=examples("photosift config reference > photosift.yaml"))
 def reference(output: Output = None) -> None:
     """Write the annotated settings file. Every setting with its meaning, its default and what is allowed."""
     from shared.settings_reference import reference as text
@@ -33,7 +33,7 @@ def reference(output: Output = None) -> None:
     _write(text(), output)
 
 
-@app.command(epilog=examples("photosift config check", "PHOTOSIFT_CONFIG=nas.yaml photosift config check"))
+@app.command(cls=Command, epilog=examples("photosift config check", "PHOTOSIFT_CONFIG=nas.yaml photosift config check"))
 def check(config: Config = None) -> None:
     """Print what is in force, and where each value came from."""
     from shared.paths import printable
@@ -48,6 +48,7 @@ def check(config: Config = None) -> None:
 
 
 @app.command(
+    cls=Command,
     name="import",
     epilog=examples(
         "photosift config import py_image_dedup.yaml > photosift.yaml", "photosift config import env -o photosift.yaml"
@@ -83,3 +84,5 @@ def _write(text: str, output: Path | None) -> None:
             out.write(text)
     except FileExistsError as error:
         raise UsageError(f"{printable(os.fsencode(output))}: is there already, and is not written over") from error
+    except OSError as error:
+        raise UsageError(f"{printable(os.fsencode(output))}: cannot be written: {error.strerror}") from error

@@ -29,10 +29,21 @@ class Answering:
         """The answer, and the files that are back."""
         selected = self._restoring.select(request)
         if not selected:
-            return self.no(request, "nothing is held for that: nothing was put back"), ()
+            return self.no(request, self._nothing_held()), ()
         done = self._restoring.restore(selected)
         text = f"{_back(len(done.back), len(selected))}{_staying(done)}"
         return self.answer(request, done=not done.stays, text=text, count=len(done.back)), done.back
+
+    def _nothing_held(self) -> str:
+        """A new memory after a lost one must not read as if there were nothing to put back (S11, S12)."""
+        if not self._b.items.known():
+            return (
+                "this state folder remembers nothing that was taken. If it was lost, or is a new one, everything still "
+                "lies where it was put: `photosift adopt ROOT --target DIR` reads the records there (DIR: where files "
+                "were moved to; leave it out for what lies in the quarantine of ROOT), then say restore again"
+            )
+        held = len(self._b.items.in_state("held", "restoring"))
+        return f"nothing is held for that, so nothing was put back; {are(held, 'other file')} held"
 
     def adopt(self, request: AdoptRequested) -> RequestAnswered:
         if self._b.settings.acting == "propose" and not self._b.ownership.has_acted_in(request.root):
@@ -44,8 +55,19 @@ class Answering:
             found = self._b.ownership.adopt(request.root)
         except NotAdopted as error:
             return self.no(request, str(error))
-        text = f"root {request.root} is this photosift's now; {_read_back(found)}"
+        text = f"root {request.root} is this photosift's now; {_read_back(found)}{self._of_other_names(found)}"
         return self.answer(request, done=True, text=text, count=found)
+
+    def _of_other_names(self, found: int) -> str:
+        """Records name their root: a folder that had another name then must get it again."""
+        others = [] if found else sorted(self._b.ownership.roots_in_target() - self._b.roots.keys())
+        if not others:
+            return ""
+        named = ", ".join(map(printable, others))
+        return (
+            f"; the target holds records of {named}: if this folder had that name, give it the name again in the "
+            "settings (roots: [{name: …, path: …}]) and adopt it again"
+        )
 
     def confirm_breaker(self, request: ConfirmRequested) -> RequestAnswered:
         if request.root is not None and request.root not in self._b.roots:

@@ -99,7 +99,8 @@ class Ownership:
         """Whether any executor ever claimed the root: only then may it be written to while merely proposing (S6)."""
         try:
             with self._disk.open_root(self._roots[root].path) as tree:
-                return is_listed(tree, joined(PRIVATE, OWNER)) or bool(item_names(tree))
+                known = is_listed(tree, joined(PRIVATE, OWNER)) or bool(item_names(tree))
+            return known or bool(self._records_in_target(root))
         except (KeyError, PhotosiftError, OSError):
             return False
 
@@ -210,10 +211,20 @@ class Ownership:
         return found
 
     def _records_in_target(self, root: str) -> list[Record]:
+        return [record for record in self._all_in_target() if record.origin.root == root]
+
+    def _all_in_target(self) -> list[Record]:
         if self._target is None or not self._target.is_dir():
             return []
         with self._disk.open_root(self._target) as tree:
-            return [record for record in records_in_target(tree) if record.origin.root == root]
+            return list(records_in_target(tree))
+
+    def roots_in_target(self) -> set[str]:
+        """The names of the roots whose files lie in the target, by their records."""
+        try:
+            return {record.origin.root for record in self._all_in_target()}
+        except (PhotosiftError, OSError):
+            return set()
 
     def _look_for_overlaps(self) -> None:
         token = b"token-" + uuid.uuid4().hex.encode()

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,15 @@ def running(*arguments: str | Path, state: Path, **settings: str) -> Iterator[su
             yield process
         finally:
             end(process)
+
+
+def until(holds: Callable[[], bool], process: subprocess.Popen[str], *, seconds: float = 60) -> None:
+    """Wait for something that a process does; it must go on running meanwhile."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert process.poll() is None, f"it ended with {process.returncode}"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from shared.messages.requests import (
     RestoreRequested,
 )
 from shared.paths import PhotoPath
+from shared.statefolder import StatePart
 from tests.support.data import REPOSITORY
 from tests.support.photos import write_photo
 
@@ -68,6 +70,9 @@ class Behind:
     finished: bool = True
     fails: Exception | None = None
     answers: int = 1
+    answer: dict[str, Any] = field(
+        default_factory=lambda: {"by": "executor@nas", "done": True, "explanation": "2 files", "count": 2}
+    )
 
     async def scan(self, settings: Settings, *, apply: ApplyChoice | None, progress: Any, ask: Any, stop: Any) -> Any:
         self.calls.append(("scan", settings, apply))
@@ -84,8 +89,9 @@ class Behind:
         self.calls.append(("analyse", settings, None))
         return self.finished
 
-    async def run_all(self, settings: Settings, *, stop: Any) -> None:
+    async def run_all(self, settings: Settings, *, stop: Any, ready: Callable[[], None]) -> None:
         self.calls.append(("run", settings, None))
+        ready()
 
     async def run_service(self, name: str, settings: Settings, *, stop: Any) -> None:
         self.calls.append((name, settings, None))
@@ -93,8 +99,7 @@ class Behind:
     async def ask_service(self, settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
         self.calls.append(("ask", settings, timeout))
         self.requests.append(request)
-        answer = RequestAnswered(request_id=request.request_id, by="nas", done=True, explanation="2 files", count=2)
-        return [answer] * self.answers
+        return [RequestAnswered(request_id=request.request_id, **self.answer)] * self.answers
 
     async def explain(self, settings: Settings, path: PhotoPath) -> dict[str, Any]:
         return {"path": f"/p/{path.rel.decode()}", "known": {"state": "analysed", "version": 18}, "facts": None}
@@ -288,6 +293,11 @@ def test_s6_a_dry_run_always_wins(place: Path, behind: Behind, by: str) -> None:
     [
         (["--apply", "move", "--yes"], "move needs a target (--target)"),
         (["--apply-class", "similar"], "add --apply move or --apply delete"),
+        (["--target", "away"], "--target says where --apply move puts files"),
+        (["--apply", "move", "--yes", "--target", ""], "--target: no folder is named"),
+        (["--nope"], "no such option: --nope; see photosift scan --help"),
+        (["-t", "x"], "invalid value for '--threads'"),
+        ([""], "DIR: no folder is named"),
         (["--apply", "move", "--yes", "--target", "file"], "file: not a folder"),
         (["--apply", "move", "--yes", "--target", "."], "target is, or contains, the root photos"),
         (["--max-distance", "1.5"], "--max-distance: '1.5'"),
@@ -329,6 +339,42 @@ def test_every_mistake_in_the_settings_is_a_line_of_its_own(place: Path, behind:
     assert all(line.startswith("photosift: photosift.yaml, line ") for line in lines)
 
 
+@pytest.mark.parametrize("command", ["scan", "run", "analyse"])
+def test_an_empty_name_is_not_the_current_folder_and_a_tilde_is_home(place: Path, behind: Behind, command: str) -> None:
+    assert "no folder is named" in photosift(command, "", expect=2).stderr
+    assert behind.calls == []
+    (place / "home" / "mine").mkdir(parents=True)
+    photosift(command, "~/mine")
+    assert behind.calls[0][1].roots[0].path == place / "home" / "mine"
+
+
+def test_a_target_may_begin_with_a_tilde(place: Path, behind: Behind) -> None:
+    photosift("scan", "photos", "--apply", "move", "--yes", "--target", "~/away")
+    assert behind.calls[0][1].target == place / "home" / "away"
+
+
+@pytest.mark.parametrize("command", ["scan", "run", "analyse"])
+def test_a_command_that_needs_the_state_folder_for_itself_is_refused_before_it_writes_or_says_anything(
+    place: Path, behind: Behind, command: str
+) -> None:
+    part = StatePart(place / "state", "watcher")
+    try:
+        refused = photosift(command, "photos", expect=2)
+        held = f"{place}/state/watcher is held by process {os.getpid()}; stop it, or name another state folder\n"
+        assert refused.stderr.endswith(held)
+        assert refused.stderr.count("\n") == 1
+        assert behind.calls == []
+        assert [path.name for path in (place / "state").iterdir()] == ["watcher"], "no name was remembered"
+    finally:
+        part.release()
+
+
+def test_run_says_goodbye(place: Path, behind: Behind) -> None:
+    said = photosift("run", "photos").stderr.splitlines()
+    assert said[0].startswith("photosift: watching ")
+    assert said[-1] == "photosift: stopped; the next start goes on where this one stopped"
+
+
 # --------------------------------------------------------------------------------------------- exit codes
 
 
@@ -352,11 +398,13 @@ def test_stopped_before_its_end_exits_with_3(place: Path, behind: Behind) -> Non
 def test_what_goes_wrong_is_a_line_and_a_code(
     place: Path, behind: Behind, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, said: str
 ) -> None:
-    async def fails(settings: Settings, *, stop: Any) -> None:
+    async def fails(settings: Settings, *, stop: Any, ready: Any) -> None:
         raise error
 
     monkeypatch.setattr(services.standalone, "run_all", fails, raising=False)  # type: ignore[attr-defined]
-    assert said in photosift("run", "photos", expect=code).stderr
+    refused = photosift("run", "photos", expect=code).stderr
+    assert said in refused
+    assert "watching" not in refused, "nobody watches"
 
 
 def test_errors_in_a_group_of_tasks_are_said_one_by_one(place: Path, behind: Behind) -> None:
@@ -411,7 +459,7 @@ def test_restore_asks_by_exactly_one_of_its_ways(place: Path, behind: Behind) ->
     photosift("restore", "photos/a.jpg")
     photosift("restore", "--decision", "d1")
     photosift("restore", "--batch", "b1")
-    assert "nas: done: 2 files" in photosift("restore", "--since", "2024-05-01T00:00:00+00:00").stdout
+    assert photosift("restore", "--since", "2024-05-01T00:00:00+00:00").stdout == "2 files\n"
     by_path, by_decision, by_batch, by_time = behind.requests
     assert isinstance(by_path, RestoreRequested)
     assert by_path.file is not None
@@ -447,6 +495,21 @@ def test_adopt_and_allow_and_confirm_ask_the_service(place: Path, behind: Behind
     assert isinstance(breaker, ConfirmRequested)
     assert (breaker.what, breaker.root) == ("breaker", "photos")
     assert [each.what for each in both] == ["breaker", "disappearances"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("done", "count", "said"),
+    [
+        (True, 3, "3 of 4 files are back\n"),
+        (False, 3, "Not all of it: 3 of 4 files are back\n"),
+        (False, 0, "Not done: 3 of 4 files are back\n"),
+    ],
+)
+def test_an_answer_is_told_in_the_words_of_a_person(
+    place: Path, behind: Behind, done: bool, count: int, said: str
+) -> None:
+    behind.answer = {"done": done, "count": count, "explanation": "3 of 4 files are back", "by": "executor@nas"}
+    assert photosift("restore", "--since", "1h").stdout == said
 
 
 def test_nobody_answering_is_said_and_exits_with_3(place: Path, behind: Behind) -> None:
@@ -512,6 +575,12 @@ def test_config_reference_check_and_import(place: Path, monkeypatch: pytest.Monk
     assert "threads: 4" in photosift("config", "import", "env").stdout
 
 
+def test_config_that_cannot_be_written_is_wrong_usage(place: Path) -> None:
+    (place / "old.yaml").write_text("py_image_dedup: {analysis: {threads: 3}}")
+    refused = photosift("config", "import", "old.yaml", "-o", "nodir/new.yaml", expect=2)
+    assert refused.stderr == "photosift: nodir/new.yaml: cannot be written: No such file or directory\n"
+
+
 def test_config_never_writes_over_a_file(place: Path) -> None:
     (place / "mine.yaml").write_text("action: propose")
     result = photosift("config", "reference", "-o", "mine.yaml", expect=2)
@@ -535,6 +604,7 @@ def test_every_command_helps_with_examples(command: list[str]) -> None:
     out = photosift(*command, "--help").stdout
     assert f"Usage: photosift {' '.join(command)}" in out.replace("root ", "photosift ")
     assert "Examples:" in out
+    assert not re.search(r"<\w|\{|\[\[|\.\.\.$", out, re.MULTILINE), "names as the documentation writes them"
     assert f"photosift {' '.join(command)}" in out.partition("Examples:")[2]
 
 

@@ -74,17 +74,17 @@ def test_s4_a_folder_named_twice_is_looked_at_once_and_an_inner_one_is_pointed_o
 def test_a_link_to_a_folder_is_the_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    assert existing_folder(tmp_path / "link") == tmp_path / "real"
+    assert existing_folder(f"{tmp_path}/link") == tmp_path / "real"
 
 
 def test_what_is_no_folder_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file: not a folder"):
-        existing_folder(tmp_path / "file")
+        existing_folder(f"{tmp_path}/file")
     with pytest.raises(UsageError, match="nope: no such folder"):
-        existing_folder(tmp_path / "nope")
+        existing_folder(f"{tmp_path}/nope")
     with pytest.raises(UsageError):
-        existing_folder(tmp_path / ("x" * 300))
+        existing_folder(f"{tmp_path}/{'x' * 300}")
 
 
 def test_a_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
