@@ -193,7 +193,8 @@ class Watch(Section):
     polling_seconds: float = Field(30.0, gt=0, description="How often a polled root is looked through.")
     recursive: bool = Field(True, description="Whether folders inside the roots belong to them.")
     extensions: tuple[Extension, ...] = Field(
-        (), description="File name endings to look at, case ignored; empty: all that decode."
+        (),
+        description="File name endings to look at, case ignored (jpg, .JPG and *.jpg are the same); empty: all that decode.",
     )
     exclusions: tuple[RegularExpression, ...] = Field(
         (), description="Regular expressions searched in the absolute path; a match is left out."

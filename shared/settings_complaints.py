@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from shared.errors import UsageError
 from shared.paths import printable
-from shared.settings_schema import LEVEL, PREFIX, Key, known_at, leaf_at, leaves, nearest
+from shared.settings_schema import LEVEL, PREFIX, Key, Leaf, known_at, leaf_at, leaves, nearest, sections
 
 #: a value is quoted up to this length
 LONGEST_QUOTE = 80
@@ -20,6 +21,7 @@ _PLAIN = {
     "literal_error": "not one of these",
     "tuple_type": "not a list",
     "model_type": "not a section with settings",
+    "path_type": "not the name of a folder",
     "string_type": "not a text",
     "bool_parsing": "neither true nor false",
     "float_parsing": "not a number",
@@ -72,9 +74,16 @@ def _complaint(error: dict[str, Any], origins: Mapping[Key, Origin]) -> str:
         return _between_settings(key, where, _PLAIN.get(error["type"], wrong), origins)
     if error["type"] == "missing":
         return f"{where}: is missing; allowed: {leaf.allowed}"
-    meant = nearest(str(error["input"]), leaf.choices, likeness=0.85)
-    wrong = f"did you mean {meant}?" if meant else _PLAIN.get(error["type"], f"{wrong[:1].lower()}{wrong[1:]}")
-    return f"{where}: {quoted(error['input'])}: {wrong}; allowed: {leaf.allowed}"
+    return f"{where}: {quoted(error['input'])}: {_wrong(error, leaf, wrong)}; allowed: {leaf.allowed}"
+
+
+def _wrong(error: Mapping[str, Any], leaf: Leaf, said: str) -> str:
+    """What is wrong with one value; a word that nearly is one of those allowed was probably meant to be it."""
+    given, kind = error["input"], error["type"]
+    if kind == "tuple_type" and isinstance(given, str) and leaf.kind == "list":
+        return f"a text, not a list; as a list: [{given}]"
+    meant = nearest(given, leaf.choices, likeness=0.85) if kind == "literal_error" and isinstance(given, str) else None
+    return f"did you mean {meant}?" if meant else _PLAIN.get(kind, f"{said[:1].lower()}{said[1:]}")
 
 
 def _between_settings(key: Key, where: str, wrong: str, origins: Mapping[Key, Origin]) -> str:
@@ -108,6 +117,9 @@ def unknown_variable(variable: str) -> str:
     """What is said of an environment variable with our prefix that is no setting."""
     names = [leaf.variable for leaf in leaves()]
     bare = variable.removeprefix(PREFIX)
+    if bare.lower() in sections():
+        inside = next(name for name in names if name.startswith(f"{variable}{LEVEL}"))
+        return f"{variable}: a section, no setting; allowed: a variable for each setting in it, such as {inside}"
     meant = nearest(bare, [*(name.removeprefix(PREFIX) for name in names), "CONFIG"])
     if meant is None:
         meant = (_meant(tuple(bare.lower().split(LEVEL))) or "").replace(".", LEVEL).upper()
@@ -131,7 +143,8 @@ def _meant(names: tuple[str, ...]) -> str | None:
 
 def quoted(value: Any) -> str:
     """A value as it may be shown: short, on one line, and without a password (S21)."""
-    text = redacted(value) if isinstance(value, str) else str(value)
+    shown = json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    text = redacted(shown)
     return f"'{text}'" if len(text) <= LONGEST_QUOTE else f"'{text[:LONGEST_QUOTE]}…'"
 
 

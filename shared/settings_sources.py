@@ -112,7 +112,8 @@ def find_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
         named = named.expanduser()
         if not named.is_file():
             said_by = "--config" if config else FILE_VARIABLE
-            raise UsageError(f"{said_by}: {printable(os.fsencode(named))}: no such file")
+            why = "a folder, not a settings file" if named.is_dir() else "no such file"
+            raise UsageError(f"{said_by}: {printable(os.fsencode(named))}: {why}")
         return named
     import platformdirs
 
@@ -205,18 +206,21 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
         try:
             _put(layer, leaf.key, _from_variable(leaf, environ[variable]), Origin(source="environment", place=variable))
         except ValueError:
-            wrong = "what starts with [ is read as JSON, and this is none"
+            wrong = "what starts with [ or { is read as JSON, and this is no list"
             allowed = f"{leaf.allowed}, as JSON or separated by commas"
             complaints.append(f"{variable}: {quoted(environ[variable])}: {wrong}; allowed: {allowed}")
     return Layer(values=placed(layer.values, Path.cwd()), origins=layer.origins, complaints=tuple(complaints))
 
 
 def _from_variable(leaf: Leaf, text: str) -> Any:
-    """Lists as JSON or separated by commas; everything else as it is. Raises ``ValueError`` for bad JSON."""
+    """Lists as JSON or separated by commas; everything else as it is. Raises ``ValueError`` for JSON of no list."""
     if leaf.kind not in ("list", "roots"):
         return None if text == "" and leaf.optional else text
-    if text.lstrip().startswith("["):
-        return json.loads(text)
+    if text.lstrip().startswith(("[", "{")):
+        found = json.loads(text)
+        if not isinstance(found, list):
+            raise ValueError("no list")
+        return found
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

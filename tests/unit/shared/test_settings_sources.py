@@ -70,6 +70,8 @@ def test_the_file_is_the_named_one_then_the_variables_then_the_working_folders_t
 def test_a_named_file_that_is_missing_is_an_error_and_not_the_defaults(place: Path) -> None:
     with pytest.raises(UsageError, match=r"--config: nope\.yaml: no such file"):
         load(config=Path("nope.yaml"), environ={})
+    with pytest.raises(UsageError, match=r"PHOTOSIFT_CONFIG: .*: a folder, not a settings file"):
+        load(environ={"PHOTOSIFT_CONFIG": str(place)})
     with pytest.raises(UsageError, match=r"PHOTOSIFT_CONFIG: nope\.yaml: no such file"):
         load(environ={"PHOTOSIFT_CONFIG": "nope.yaml"})
 
@@ -170,8 +172,17 @@ MISTAKES = [
         "deduplication: {max_modification_time_difference: 5:00}",
         "'5:00': not a duration of the form H:MM:SS; allowed: H:MM:SS, or nothing",
     ),
-    ("watch: {extensions: jpg}", "nas.yaml, line 1: watch.extensions: 'jpg': not a list; allowed: a list of texts"),
+    (
+        "watch: {extensions: jpg}",
+        "nas.yaml, line 1: watch.extensions: 'jpg': a text, not a list; as a list: [jpg]; allowed: a",
+    ),
     ("watch: {exclusions: ['(']}", "nas.yaml, line 1: watch.exclusions.0: '(': not a regular expression: missing )"),
+    (
+        "automatic_classes: similar",
+        "'similar': a text, not a list; as a list: [similar]; allowed: a list of same-bytes | similar",
+    ),
+    ("automatic_classes: [similr]", "nas.yaml, line 1: automatic_classes.0: 'similr': did you mean similar?"),
+    ("target: [a]", "nas.yaml, line 1: target: '[\"a\"]': not the name of a folder"),
     ("watch: 3", "nas.yaml, line 1: watch: not a section with settings"),
     ("roots: [{name: a}]", "nas.yaml, line 1: roots.0.path: is missing; allowed: a folder"),
     ("roots:\n- path: /a\n  rol: x", "nas.yaml, line 3: roots.0.rol: unknown setting; did you mean roots.role?"),
@@ -214,7 +225,23 @@ def test_a_mistake_in_the_file_is_one_line_with_file_line_key_and_what_is_allowe
             "x",
             "PHOTOSIFT_STATS_PORT: 'x': not a whole number; allowed: a whole number from 0 to 65535",
         ),
-        ("PHOTOSIFT_WATCH__EXCLUSIONS", "[ab]c", "'[ab]c': what starts with [ is read as JSON, and this is none"),
+        (
+            "PHOTOSIFT_WATCH__EXCLUSIONS",
+            "[ab]c",
+            "'[ab]c': what starts with [ or { is read as JSON, and this is no list",
+        ),
+        (
+            "PHOTOSIFT_ROOTS",
+            "{}",
+            "PHOTOSIFT_ROOTS: '{}': what starts with [ or { is read as JSON, and this is no list",
+        ),
+        ("PHOTOSIFT_ROOTS", '{"path": "/a"}', "and this is no list; allowed: a list of {name, path, role}"),
+        (
+            "PHOTOSIFT_WATCH",
+            "1",
+            "PHOTOSIFT_WATCH: a section, no setting; allowed: a variable for each setting in it, such as "
+            "PHOTOSIFT_WATCH__OBSERVER",
+        ),
         ("PHOTOSIFT_WATCH__EXCLUSIONS", "a,(", "PHOTOSIFT_WATCH__EXCLUSIONS: '(': not a regular expression"),
         (
             "PHOTOSIFT_ROOTS",
