@@ -167,6 +167,8 @@ class BarProgress:
         self._make, self._bars = make, make()
         self._tasks: dict[Phase, Any] = {}
         self._over: set[Phase] = set()
+        #: counted before the phase began: its bar stands below those of the phases before it all the same
+        self._early: dict[Phase, int] = {}
         self._bars.start()
 
     def close(self) -> None:
@@ -175,7 +177,8 @@ class BarProgress:
 
     def _task(self, phase: Phase) -> Any:
         if phase not in self._tasks:
-            self._tasks[phase] = self._bars.add_task(PHASES[phase], total=None)
+            early = self._early.pop(phase, 0)
+            self._tasks[phase] = self._bars.add_task(PHASES[phase], total=None, completed=early)
         return self._tasks[phase]
 
     def _state(self, phase: Phase) -> Any:
@@ -191,6 +194,9 @@ class BarProgress:
 
     def advance(self, phase: Phase, n: int = 1) -> None:
         if phase in self._over:
+            return
+        if phase not in self._tasks:
+            self._early[phase] = self._early.get(phase, 0) + n
             return
         self._bars.advance(self._task(phase), n)
         if self._state(phase).total is not None:

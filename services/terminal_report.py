@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
 
 from services.terminal import TableRow, size_text
-from shared.paths import printable
+from shared.paths import for_shell, printable
 from shared.words import counted
 
 #: so many paths are named for each reason
@@ -29,7 +28,7 @@ class Invocation:
 
     @property
     def folders_text(self) -> str:
-        return " ".join(shlex.quote(printable(os.fsencode(f))) for f in self.folders)
+        return " ".join(for_shell(os.fsencode(f)) for f in self.folders)
 
 
 def write_outcome(out: IO[str], rows: Sequence[TableRow], report: Mapping[str, Any], call: Invocation) -> None:
@@ -155,6 +154,11 @@ def what_now(rows: Sequence[TableRow], call: Invocation, batches: Sequence[str] 
         return
     if not call.proposing or not any(row.action == "propose" for row in rows):
         return
-    yield "Nothing was touched. To move exact copies (same-bytes) aside:"
-    yield f"    photosift scan {call.folders_text} --apply move --target FOLDER"
+    command = f"    photosift scan {call.folders_text} --apply move --target FOLDER"
+    if any(row.action == "propose" and row.match_class == "same-bytes" for row in rows):
+        yield "Nothing was touched. To move exact copies (same-bytes) aside:"
+        yield command
+    else:
+        yield "Nothing was touched, and no copy has the same bytes. To move similar ones aside, when you have looked:"
+        yield f"{command} --apply-class similar"
     yield "They can be put back with photosift restore."

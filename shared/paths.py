@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,3 +109,11 @@ def _with_escapes(text: str) -> str:
 
 def _is_name(text: str) -> bool:
     return not any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in text)
+
+
+def for_shell(raw: bytes) -> str:
+    """A name as it can be copied into a shell, whatever bytes it holds; what could move a cursor is escaped."""
+    shown = printable(raw)
+    if shown.encode() == raw:
+        return shlex.quote(shown)
+    return "$'" + printable(raw.replace(b"\\", b"\\\\").replace(b"'", b"\\'")) + "'"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from services.terminal import size_text
-from shared.paths import printable
+from shared.paths import for_shell, from_text, printable
 from shared.words import counted
 
 #: so many files that a photo is kept for are named
@@ -28,7 +27,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for decision in found.get("decisions", ()):
         yield from _kept(decision) if decision["kept"] else _copy(decision)
     for act in found.get("acts", ()):
-        yield from _act(act, found["path"])
+        yield from _act(act, from_text(found["path"], found.get("path_b64")))
     yield from _taken_for_it(found.get("kept_for", ()))
     if found["known"].get("state") == "analysed" and not (found.get("decisions") or found.get("acts")):
         yield "No copy of it is known."
@@ -95,7 +94,7 @@ def _how_alike(told: Mapping[str, Any]) -> str:
     return f"{_CLASSES.get(told['class'], told['class'])}, distance {told['distance']:.3f}"
 
 
-def _act(act: Mapping[str, Any], path: str) -> Iterator[str]:
+def _act(act: Mapping[str, Any], path: bytes) -> Iterator[str]:
     yield f"{moment_for_people(act['at'])}: {_DONE.get(act['outcome'], act['outcome'])}{_because(act)}"
     if act["outcome"] in ("moved", "quarantined"):
         yield f"  for {act['keeper']} ({_how_alike(act)})"
@@ -107,7 +106,7 @@ def _because(act: Mapping[str, Any]) -> str:
     return f": {act['explanation']} ({act['code']})" if act.get("code") else ""
 
 
-def _now(act: Mapping[str, Any], path: str) -> Iterator[str]:
+def _now(act: Mapping[str, Any], path: bytes) -> Iterator[str]:
     state = act.get("state")
     if state == "restored":
         when = act.get("restored_at")
@@ -116,7 +115,7 @@ def _now(act: Mapping[str, Any], path: str) -> Iterator[str]:
         yield "  removed from the quarantine after its retention; a live copy was read from disk before"
     elif act.get("where"):
         yield f"  It lies at {act['where']}"
-        yield f"  Put it back: photosift restore {shlex.quote(path)}"
+        yield f"  Put it back: photosift restore {for_shell(path)}"
 
 
 def _taken_for_it(kept_for: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,28 @@ def test_a_bar_is_never_more_than_full_and_counts_nothing_after_its_end() -> Non
     assert "5/5" in shown
     assert "0/0" in shown
     assert not re.search(r"5/1|7/|3/", shown)
+
+
+def test_bars_stand_in_the_order_of_the_phases_whatever_is_counted_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Screen()
+    with shown_progress(out) as progress:
+        progress.advance("rank", 2)
+        progress.phase("analyse")
+        progress.done("analyse")
+        progress.phase("rank")
+        progress.done("rank")
+    first, second, *_ = drawn(out.getvalue())
+    assert first.startswith(PHASES["analyse"])
+    assert second.startswith(PHASES["rank"])
+    assert "2/2" in second
+
+
+def test_where_only_similar_copies_are_proposed_the_next_step_says_so() -> None:
+    call = Invocation(folders=(Path("/p"),), proposing=True, started="now")
+    assert "no copy has the same bytes" in next(iter(what_now([ROWS[1]], call)))
+    assert "move exact copies" in next(iter(what_now([replace(ROWS[1], match_class="same-bytes")], call)))
 
 
 def test_lines_count_nothing_after_the_end_of_a_phase_either() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UnsafePath
-from shared.paths import LONGEST_PATH, PARTITIONS, PhotoPath, from_text, partition_of, printable, to_text
+from shared.paths import LONGEST_PATH, PARTITIONS, PhotoPath, for_shell, from_text, partition_of, printable, to_text
 
 names = st.binary(min_size=1, max_size=30).map(lambda b: b.replace(b"/", b"_").replace(b"\0", b"_"))
 clean = names.filter(lambda b: b not in (b".", b".."))
@@ -99,3 +100,15 @@ def test_bad_base64_is_refused() -> None:
 def test_a_name_that_is_not_utf8_reads_the_same_everywhere(raw: bytes) -> None:
     assert printable(raw) == printable(os.fsdecode(raw)) == printable(to_text(raw)[0])
     assert from_text(*to_text(raw)) == raw
+
+
+@pytest.mark.parametrize(
+    "raw", [b"a b.jpg", b"caf\xe9's.jpg", b"\x1b[2J\n\\x41", "\u202ea".encode(), b"plain.jpg", b"a\\b\xff"]
+)
+def test_a_name_can_be_copied_into_a_shell_and_moves_no_cursor(raw: bytes) -> None:
+    word = for_shell(raw)
+    assert word.isprintable()
+    echoed = subprocess.run(
+        ["bash", "-c", f"printf %s {word}"], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}
+    )
+    assert echoed.stdout == raw
