@@ -208,7 +208,7 @@ def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeo
     async def all_of_them() -> list[RequestAnswered]:
         answers: list[RequestAnswered] = []
         for request in requests:
-            answers += await asking.ask_service(settings, request, timeout=timeout)
+            answers += await asking.ask_service(settings, request, timeout=timeout, waiting=_say_it_waits)
         return answers
 
     start_log(verbose)
@@ -218,6 +218,10 @@ def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeo
     if not answers:
         complain("nobody answered; is the photosift that holds this state folder working? (photosift config check)")
         raise typer.Exit(STOPPED)
+
+
+def _say_it_waits() -> None:
+    complain("sent; waiting for the watcher to answer (Ctrl-C ends the waiting, not the request)")
 
 
 def _tell(answer: RequestAnswered) -> None:

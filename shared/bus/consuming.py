@@ -165,6 +165,7 @@ class _Worker:
         if isinstance(error, TransientError):
             return await self._answer(lambda: delivery.retry(f"{error.code}: {error}"))
         if isinstance(error, PhotosiftError):
+            log.warning("bus.message_rejected", consumer=self._consumer, id=delivery.envelope.id, error=str(error))
             return await self._answer(lambda: delivery.dead_letter(error.code, str(error)))
         log.error("bus.handler_crashed", consumer=self._consumer, id=delivery.envelope.id, exc_info=error)
         await self._answer(lambda: delivery.dead_letter("crashed", repr(error)))

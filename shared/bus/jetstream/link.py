@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from shared.bus.accounts import Credential, inbox_prefix
 from shared.bus.port import BusUnavailable, NotPermitted
 from shared.errors import PermanentError
+from shared.secrets import redacted
 
 log = structlog.get_logger()
 
@@ -75,11 +76,11 @@ class Link:
                 return
             except (OSError, nats.errors.Error, TimeoutError) as error:
                 if "authorization" in str(error).lower():  # no class of its own while connecting
-                    raise NotPermitted(f"user {self.user} at {self._url}: wrong password") from error
+                    raise NotPermitted(f"user {self.user} at {redacted(self._url)}: wrong password") from error
                 if loop.time() >= deadline:
-                    raise BusUnavailable(f"no answer from {self._url}: {error!r}") from error
+                    raise BusUnavailable(f"no answer from {redacted(self._url)}: {error!r}") from error
                 if not said:
-                    log.warning("bus.server_awaited", url=self._url, user=self.user, error=str(error))
+                    log.warning("bus.server_awaited", url=redacted(self._url), user=self.user, error=str(error))
                     said = True
             await asyncio.sleep(_RECONNECT_EVERY)
 

@@ -90,7 +90,9 @@ class Behind:
     async def run_service(self, name: str, settings: Settings, *, stop: Any) -> None:
         self.calls.append((name, settings, None))
 
-    async def ask_service(self, settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
+    async def ask_service(
+        self, settings: Settings, request: Request, *, timeout: float, **_: object
+    ) -> list[RequestAnswered]:
         self.calls.append(("ask", settings, timeout))
         self.requests.append(request)
         answer = RequestAnswered(request_id=request.request_id, by="nas", done=True, explanation="2 files", count=2)
@@ -548,7 +550,7 @@ def test_the_page_of_the_documentation_is_the_one_that_the_code_writes() -> None
 
 
 def test_a_request_is_given_up_when_told_to_stop(place: Path, behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
+    async def never(settings: Settings, request: Request, *, timeout: float, **_: object) -> list[RequestAnswered]:
         asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
         await asyncio.Event().wait()
         return []
