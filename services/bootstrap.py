@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import structlog
 from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
-from services.reconciling import tell_again_what_was_lost
+from services.reconciling import Reconciling, ReconcilingOnce
 from services.report import Skipped, build
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
@@ -37,7 +38,7 @@ from shared.config import Settings
 from shared.errors import UsageError
 from shared.index.embedded import EmbeddedIndex
 from shared.index.port import FileDoc, Index
-from shared.lifecycle import Service, run
+from shared.lifecycle import Service, given_up_on, run
 from shared.statefolder import StatePart
 from shared.telemetry.health import Health, StatsServer
 
@@ -54,11 +55,17 @@ class Crew:
     eyes: Eyes
     resolver: ResolverService
     index: Index
+    reconciling: Reconciling
     health: Health
     #: what runs beside the eyes, whose part differs: ``run`` watches, ``scan`` makes one pass
     services: tuple[Service, ...]
     #: ids of the batches that a person asks for here; with ``apply`` the executor takes no others
     batches: set[str] = field(default_factory=set)
+
+    @property
+    def watching(self) -> tuple[Service, ...]:
+        """What ``run`` has beside ``services``: eyes that stay open, and a comparison once they have seen all."""
+        return (self.eyes, ReconcilingOnce(reconciling=self.reconciling, eyes=self.eyes))
 
     @property
     def target(self) -> str | None:
@@ -123,8 +130,10 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         index = await _opened_index(stack, settings, analyser_part, writable=True)
         batches = set[str]()
         asked_for = (lambda c: c.batch_id in batches) if apply else _asked_since(SystemClock().now(), settings)
-        eyes, hands = await _watcher(stack, home, acting, index=index, steward=steward, asked_for=asked_for)
-        analyser = await _analyser(stack, home, settings, index)
+        eyes, hands, snapshot = await _watcher(stack, home, acting, index=index, asked_for=asked_for)
+        reconciling = _reconciling(settings, snapshot, index, steward)
+        await reconciling.before()
+        analyser = await _analyser(stack, home, settings, index, leave_unnamed=True)
         resolver = await _resolver(stack, home, deciding, index)
         person = await _connected(stack, home, "person")
         health = Health()
@@ -141,7 +150,19 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
             health=health,
             services=(*ours, steward, hands, analyser, resolver),
             batches=batches,
+            reconciling=reconciling,
         )
+
+
+def _reconciling(settings: Settings, snapshot: Snapshot, index: Index, steward: Steward) -> Reconciling:
+    return Reconciling(
+        snapshot=snapshot,
+        index=index,
+        roots=[root.name for root in settings.roots],
+        limits=settings.analysis,
+        last_fs=partial(steward.last_seq, "FS"),
+        is_idle=steward.is_idle,
+    )
 
 
 def _asked_since(start: float, settings: Settings) -> AskedFor:
@@ -192,18 +213,15 @@ async def _watcher(
     settings: Settings,
     *,
     index: Index | None = None,
-    steward: Steward | None = None,
     asked_for: AskedFor = any_command,
-) -> tuple[Eyes, Hands]:
-    """Eyes and hands of this process, told of each other."""
+) -> tuple[Eyes, Hands, Snapshot]:
+    """Eyes and hands of this process, told of each other, and what they know."""
     folder, clock = _take(stack, settings, "watcher"), SystemClock()
     bus = await _connected(stack, home, "watcher")
     snapshot = await asyncio.to_thread(Snapshot, folder / "snapshot.sqlite", now=clock.now)
     stack.callback(snapshot.close)
     if index is not None:
         await asyncio.to_thread(snapshot.raise_epoch, await index.highest_version())  # S18
-        if steward is not None:
-            await tell_again_what_was_lost(snapshot, index, steward, [root.name for root in settings.roots])
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,
@@ -219,21 +237,25 @@ async def _watcher(
         clock=clock,
         folder=folder,
         sight=Sight(known_since=eyes.known_since, files_in=eyes.file_count, doubt=eyes.doubt),
-        on_taken=eyes.taken,
-        on_restored=eyes.restored,
+        on_taken=eyes.hearsay.taken,
+        on_restored=eyes.hearsay.restored,
         confirm_disappearances=eyes.confirm_disappearances,
         adopt_for_eyes=eyes.adopt,
         allow_for_eyes=eyes.allow,
         asked_for=asked_for,
     )
-    return eyes, hands
+    return eyes, hands, snapshot
 
 
-async def _analyser(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> AnalyserService:
+async def _analyser(
+    stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index, *, leave_unnamed: bool = False
+) -> AnalyserService:
     bus = await _connected(stack, home, "analyser")
     workers = await stack.enter_async_context(WorkerPool(settings.analysis))
     roots = {root.name: root.path for root in settings.roots}
-    return AnalyserService(bus=bus, index=index, workers=workers, roots=roots, settings=settings)
+    return AnalyserService(
+        bus=bus, index=index, workers=workers, roots=roots, settings=settings, leave_unnamed=leave_unnamed
+    )
 
 
 async def _resolver(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> ResolverService:
@@ -273,7 +295,7 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         home = await stack.enter_async_context(bus_home(settings))
         settings, health = fenced(settings, home), Health()
         if name == "watcher":
-            eyes, hands = await _watcher(stack, home, settings)
+            eyes, hands, _ = await _watcher(stack, home, settings)
             health.add("eyes", eyes.complaint)
             health.add("executor", hands.complaint)
             yield (eyes, hands, *await _steward(stack, home)), health
@@ -287,6 +309,8 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:
     """Run one service on an external bus until ``stop`` is set."""
-    async with one_service(name, settings) as (services, health):
+    async with AsyncExitStack() as stack:
+        async with given_up_on(stop):  # a bus that does not answer is waited for
+            services, health = await stack.enter_async_context(one_service(name, settings))
         with stats_server(settings, health):
             await run(services, stop)

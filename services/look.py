@@ -24,6 +24,8 @@ from shared.messages.resolution import GroupDecided
 
 #: seconds between two looks at the queues while nothing is said on the bus
 _LOOK_EVERY = 0.1
+#: a file that does not become quiet is waited for so many settle times
+_PATIENCE = 3
 
 
 def teller(progress: Progress) -> Callable[[Message], None]:
@@ -74,7 +76,15 @@ class Look:
             passes = await self.crew.eyes.full_pass()
             self._tell(passes.values())
         await self.until_analysed(sum(p.published for p in passes.values()))
+        await self._put_right()
         return True
+
+    async def _put_right(self) -> None:
+        """What the index lacks after all that is told again, once; every file is in the report (S16)."""
+        if told := await self.crew.reconciling.after(self.crew.eyes):
+            self.progress.note(f"told again, since the index did not agree with what was known: {told} files")
+            await self.crew.eyes.full_pass()
+            await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
 
     async def until_analysed(self, published: int) -> None:
         """Phase 3: every file event has its result."""
@@ -95,9 +105,20 @@ class Look:
         await self._begin()
         with self.phase("clean"), self.phase("count"):
             await self.crew.eyes.first_pass_done.wait()
+            await self._until_the_young_have_settled()
             self.progress.advance("count", sum(self.crew.eyes.progress().values()))
         await self.until_analysed(self.following.files)
         await self.until_resolved()
+
+    async def _until_the_young_have_settled(self) -> None:
+        """Photos written just now belong to the first outcome too; one that is written all the time does not."""
+        started, settle = time.monotonic(), self.crew.settings.watch.settle_seconds
+        if young := self.crew.eyes.waiting():
+            self.progress.note(f"waiting until young files are quiet for {settle:g} s: {young}")
+        # the eyes say how many, and not when there are none
+        while self.crew.eyes.waiting() and time.monotonic() - started < _PATIENCE * settle + 1:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY)
+        self.seconds["settle"] = round(time.monotonic() - started, 3)
 
     async def until_resolved(self) -> None:
         """Phase 4: the resolver has decided about the last result there is."""

@@ -73,6 +73,10 @@ class RootWatch:
             state.look_again.set()
         state.woken.set()
 
+    def look_again(self) -> None:
+        """A pass, soon."""
+        self._state.look_again.set()
+
     async def run(self, stop: asyncio.Event, first_done: Callable[[], None]) -> None:
         """Watch until told to stop; a pass comes first, and again whenever it may be needed."""
         listening = self._listening

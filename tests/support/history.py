@@ -591,8 +591,8 @@ class World:
             clock=clock,
             folder=part,
             sight=Sight(known_since=eyes.known_since, files_in=eyes.file_count, doubt=eyes.doubt),
-            on_taken=eyes.taken,
-            on_restored=eyes.restored,
+            on_taken=eyes.hearsay.taken,
+            on_restored=eyes.hearsay.restored,
             fault_point=self.fault,
         )
         return hands, snapshot.close

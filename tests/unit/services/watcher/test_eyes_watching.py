@@ -292,10 +292,10 @@ async def test_what_the_hands_take_and_restore_is_told_of_by_them(tmp_path: Path
     photo = PhotoPath("photos", b"a.jpg")
     async with seeing(tmp_path, [photos]) as s, s.watching() as eyes:
         path.rename(tmp_path / "quarantined.jpg")
-        await eyes.taken(photo)
+        await eyes.hearsay.taken(photo)
         await s.heard.until_told("gone a.jpg taken")
         (tmp_path / "quarantined.jpg").rename(path)
-        await eyes.restored(photo)
+        await eyes.hearsay.restored(photo)
         await s.heard.until(lambda h: h.events[-1:] == ["settled a.jpg"])
         await quiet()
         assert s.heard.events == ["settled a.jpg", "gone a.jpg taken", "settled a.jpg"]
