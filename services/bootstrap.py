@@ -256,6 +256,7 @@ def stats_server(settings: Settings, health: Health) -> Iterator[None]:
         raise UsageError(
             f"metrics cannot listen on {where}: {error.strerror}; set stats_port (0: a free one)"
         ) from error
+    log.info("bootstrap.stats_served", url=f"http://{settings.stats_host}:{server.port}")  # 0 asked for a free port
     try:
         yield
     finally:
