@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import nats
+import pytest
 
 from shared.bus.accounts import inbox_prefix, read_credentials
 from shared.clock import SystemClock, utc
@@ -15,6 +16,8 @@ from shared.messages.commands import Evidence, TakeFile
 from shared.messages.envelope import encode, wrap
 from tests.support.overhearing import Event, Overheard, Watched, tiny, watched, write
 from tests.support.program import files_below
+
+pytestmark = pytest.mark.timeout(300)
 
 DAY = 86_400.0
 

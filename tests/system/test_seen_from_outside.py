@@ -23,6 +23,8 @@ from tests.support.bus import halt
 from tests.support.overhearing import Event, Overheard, Watched, tiny, watched, write
 from tests.support.program import files_below
 
+pytestmark = pytest.mark.timeout(300)
+
 #: what is stored of one photo's way, dead letters included; REQ holds what people ask, and nobody asks here
 STREAMS = ("FS", "SIG", "DEC", "CMD", "OUT", "DLQ")
 KEEPER, COPY = "a.jpg", "copies/a - Copy.jpg"
