@@ -130,15 +130,14 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         index = await _opened_index(stack, settings, analyser_part, writable=True)
         batches = set[str]()
         asked_for = (lambda c: c.batch_id in batches) if apply else _asked_since(SystemClock().now(), settings)
-        eyes, hands, snapshot = await _watcher(stack, home, acting, index=index, asked_for=asked_for)
+        health = Health()
+        eyes, hands, snapshot = await _watcher(stack, home, acting, health, index=index, asked_for=asked_for)
         reconciling = _reconciling(settings, snapshot, index, steward)
         await reconciling.before()
-        analyser = await _analyser(stack, home, settings, index, leave_unnamed=True)
-        resolver = await _resolver(stack, home, deciding, index)
-        person = await _connected(stack, home, "person")
-        health = Health()
-        health.add("eyes", eyes.complaint)
-        health.add("executor", hands.complaint)
+        analyser = await _analyser(stack, home, settings, index, health, leave_unnamed=True)
+        resolver = await _resolver(stack, home, deciding, index, health)
+        person = await home.connect("person")
+        stack.push_async_callback(person.close)
         ours = (home.server,) if home.server else ()
         yield Crew(
             settings=acting,
@@ -186,9 +185,10 @@ def _take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
     return held.folder
 
 
-async def _connected(stack: AsyncExitStack, home: BusHome, service: str) -> Bus:
+async def _connected(stack: AsyncExitStack, home: BusHome, service: str, health: Health) -> Bus:
     bus = await home.connect(service)
     stack.push_async_callback(bus.close)
+    health.add(f"bus of the {service}", bus.complaint)
     return bus
 
 
@@ -211,13 +211,14 @@ async def _watcher(
     stack: AsyncExitStack,
     home: BusHome,
     settings: Settings,
+    health: Health,
     *,
     index: Index | None = None,
     asked_for: AskedFor = any_command,
 ) -> tuple[Eyes, Hands, Snapshot]:
     """Eyes and hands of this process, told of each other, and what they know."""
     folder, clock = _take(stack, settings, "watcher"), SystemClock()
-    bus = await _connected(stack, home, "watcher")
+    bus = await _connected(stack, home, "watcher", health)
     snapshot = await asyncio.to_thread(Snapshot, folder / "snapshot.sqlite", now=clock.now)
     stack.callback(snapshot.close)
     if index is not None:
@@ -244,13 +245,21 @@ async def _watcher(
         allow_for_eyes=eyes.allow,
         asked_for=asked_for,
     )
+    health.add("eyes", eyes.complaint)
+    health.add("executor", hands.complaint)
     return eyes, hands, snapshot
 
 
 async def _analyser(
-    stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index, *, leave_unnamed: bool = False
+    stack: AsyncExitStack,
+    home: BusHome,
+    settings: Settings,
+    index: Index,
+    health: Health,
+    *,
+    leave_unnamed: bool = False,
 ) -> AnalyserService:
-    bus = await _connected(stack, home, "analyser")
+    bus = await _connected(stack, home, "analyser", health)
     workers = await stack.enter_async_context(WorkerPool(settings.analysis))
     roots = {root.name: root.path for root in settings.roots}
     return AnalyserService(
@@ -258,10 +267,12 @@ async def _analyser(
     )
 
 
-async def _resolver(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> ResolverService:
+async def _resolver(
+    stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index, health: Health
+) -> ResolverService:
     store = await asyncio.to_thread(DecisionStore, _take(stack, settings, "resolver"))
     stack.callback(store.close)
-    bus = await _connected(stack, home, "resolver")
+    bus = await _connected(stack, home, "resolver", health)
     return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
 
 
@@ -278,6 +289,7 @@ def stats_server(settings: Settings, health: Health) -> Iterator[None]:
         raise UsageError(
             f"metrics cannot listen on {where}: {error.strerror}; set stats_port (0: a free one)"
         ) from error
+    log.info("bootstrap.stats_served", url=f"http://{settings.stats_host}:{server.port}")  # 0 asked for a free port
     try:
         yield
     finally:
@@ -295,16 +307,14 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         home = await stack.enter_async_context(bus_home(settings))
         settings, health = fenced(settings, home), Health()
         if name == "watcher":
-            eyes, hands, _ = await _watcher(stack, home, settings)
-            health.add("eyes", eyes.complaint)
-            health.add("executor", hands.complaint)
+            eyes, hands, _ = await _watcher(stack, home, settings, health)
             yield (eyes, hands, *await _steward(stack, home)), health
         elif name == "analyser":
             index = await _opened_index(stack, settings, _take(stack, settings, "analyser"), writable=True)
-            yield (await _analyser(stack, home, settings, index),), health
+            yield (await _analyser(stack, home, settings, index, health),), health
         else:
             index = await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
-            yield (await _resolver(stack, home, settings, index),), health
+            yield (await _resolver(stack, home, settings, index, health),), health
 
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:

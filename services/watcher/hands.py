@@ -175,9 +175,18 @@ class Hands:
             decision=result.decision_id,
             item=result.item_id,
             reason=result.explanation,
+            correlation=await self._story_of(result),
         )
         if result.outcome in ("moved", "quarantined"):
             await self._on_taken(result.victim.photo)
+
+    async def _story_of(self, result: CommandDone) -> str | None:
+        """Its own, also where a crash interrupted it and it is settled while another command is in hand."""
+        with suppress(JournalFailed):
+            entry = await self._in_thread(self._bench.journal.lookup, result.command_id)
+            if entry is not None and entry.cause is not None:
+                return entry.cause.correlationid
+        return None
 
     async def _acting(self, work: Callable[..., T], *values: object) -> T:
         """Anything that writes the journal; a failure is said and waited for (S12)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,8 @@ ROUND = 60.0
 _A_MOMENT = 0.1
 #: seconds after which the server has surely looked through a consumer's deliveries
 _LOOKED_THROUGH_WITHIN = 0.4
+#: seconds between two measurements of the queues: more often than anybody scrapes
+MEASURE = 5.0
 #: messages that are worth a purge
 WORTH_IT = 1_000
 #: The server counts a message for its consumers a moment after it has stored it: of 400 that were asked about at once
@@ -167,15 +169,15 @@ class Steward:
         answer = await self._link[stream.account].call(f"$JS.API.STREAM.PURGE.{stream.name}", {"seq": below + 1})
         return int(answer["purged"])
 
-    async def run(self, stop: asyncio.Event, *, every: float = ROUND) -> None:
-        """A round now and then (``lifecycle.Service``)."""
-        while await unless_stopped(stop, every):
-            try:
-                await self.declare()
-                await self.purge_consumed()
-                await self.measure()
-            except (BusUnavailable, PermanentError) as error:
-                log.warning("bus.round_failed", error=str(error))
+    async def run(self, stop: asyncio.Event, *, every: float = ROUND, measure_every: float = MEASURE) -> None:
+        """Clear up, and measure, now and then (``lifecycle.Service``)."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_now_and_then(self._clear_up, stop, every, first=every))
+            group.create_task(_now_and_then(self.measure, stop, measure_every, first=0.0))
+
+    async def _clear_up(self) -> None:
+        await self.declare()
+        await self.purge_consumed()
 
     async def measure(self) -> None:
         """Set the queue depths."""
@@ -187,6 +189,18 @@ class Steward:
                 depths[family] = depths.get(family, 0) + unfinished(info)
             for family, depth in depths.items():
                 metrics.QUEUE_DEPTH.labels(family).set(depth)
+
+
+async def _now_and_then(
+    work: Callable[[], Awaitable[None]], stop: asyncio.Event, every: float, *, first: float
+) -> None:
+    pause = first
+    while await unless_stopped(stop, pause):
+        pause = every
+        try:
+            await work()
+        except (BusUnavailable, PermanentError) as error:
+            log.warning("bus.round_failed", error=str(error))
 
 
 class Mark:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.watcher.hands import Hands
 from services.watcher.localdisk import LocalDisk
@@ -28,6 +29,7 @@ from shared.messages.requests import (
 from shared.paths import PhotoPath
 from tests.support.bus import RunningBus, running_bus
 from tests.support.executing import Stage, contents_in
+from tests.support.messages import envelope_of
 
 
 @dataclass
@@ -155,11 +157,16 @@ async def test_s12_an_intent_left_by_a_crash_is_settled_before_the_first_command
         if step == "execute:before-result":
             raise Killed
 
+    command = scene.stage.command()
+    cause = envelope_of(command)
     with pytest.raises(Killed), scene.stage.hand(fault=fault) as hand:
-        hand.executor.take(scene.stage.command())
-    async with scene.at_work():
-        assert (await scene.next(CommandDone)).outcome == "quarantined"
+        hand.executor.take(command, cause)
+    with capture_logs() as lines:
+        async with scene.at_work():
+            assert (await scene.next(CommandDone)).outcome == "quarantined"
     assert scene.told == [("taken", b"a/victim.jpg")]
+    (done,) = (line for line in lines if line["event"] == "executor.command_done")
+    assert done["correlation"] == cause.correlationid, "the log goes on with the story that the crash interrupted"
 
 
 async def test_a_restore_is_answered_and_the_item_said_to_be_back(scene: Scene) -> None:
