@@ -14,13 +14,13 @@ from services.watcher.disk import Disk, InUse, NotAFile, NotThere, OpenFile, Spo
 from services.watcher.evidence import Looked, PlaceFacts
 from services.watcher.ignoring import managed_folder_of, manager_by, not_live
 from services.watcher.mounts import on_device
-from services.watcher.quarantine import TARGET_MARKER, ancestors, is_listed, joined
+from services.watcher.quarantine import TARGET_MARKER, is_listed, joined
 from services.watcher.tokens import told_apart
 from services.watcher.units import holds_one_kind, part_of_a_unit
 from shared.config import Root
 from shared.errors import PermanentError, PhotosiftError
 from shared.messages.commands import TakeFile
-from shared.paths import PhotoPath, printable
+from shared.paths import PhotoPath, ancestors, printable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,7 +138,25 @@ class Items:
         )
 
     def folder_is_back(self, root: str, rel: bytes) -> None:
-        self._file.write(lambda db: db.execute("DELETE FROM folders WHERE root = ? AND rel = ?", (root, rel)))
+        def change(db: sqlite3.Connection) -> None:
+            for table in ("folders", "coming_back"):
+                db.execute(f"DELETE FROM {table} WHERE root = ? AND rel = ?", (root, rel))
+
+        self._file.write(change)
+
+    def expect_folders(self, root: str, folders: Mapping[bytes, Attributes]) -> None:
+        """Note what folders shall have once everything is back in them, durably, before they are made."""
+        rows = [(root, rel, json.dumps(attributes.to_json())) for rel, attributes in folders.items()]
+        self._file.write(lambda db: db.executemany("INSERT OR IGNORE INTO coming_back VALUES (?, ?, ?)", rows))
+
+    def returning_folders(self, root: str) -> dict[bytes, Attributes]:
+        """The innermost first."""
+        sql = "SELECT rel, attributes FROM coming_back WHERE root = ? ORDER BY length(rel) DESC"
+        rows = self._file.read(sql, root)
+        return {rel: Attributes.from_json(json.loads(str(had))) for rel, had in rows if isinstance(rel, bytes)}
+
+    def roots_with_returning_folders(self) -> list[str]:
+        return [str(row[0]) for row in self._file.read("SELECT DISTINCT root FROM coming_back ORDER BY root")]
 
     def _select(self, where: str, *values: object) -> list[Item]:
         sql = f"SELECT record, state, day FROM items WHERE {where} ORDER BY taken_at, item_id"

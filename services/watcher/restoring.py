@@ -54,6 +54,7 @@ class Restoring:
                 back.append(item.record.origin)
             else:
                 stays.append((item, why))
+        self._finish_folders()
         return Restored(back=tuple(back), stays=tuple(stays))
 
     def restore_one(self, item: Item) -> Stays | None:
@@ -71,9 +72,17 @@ class Restoring:
             if self._objection(item.record.origin.root) is None:
                 self._b.places.clear_temporaries(item.record, None)
                 self._bring(item)
+        self._finish_folders()
         for item in self._b.items.in_state("removing"):
             if self._objection(item.record.origin.root) is None:
                 self._settle_removal(item)
+
+    def _finish_folders(self) -> None:
+        """S25; where nothing may be done in a root now, its folders are finished later."""
+        for root in self._b.items.roots_with_returning_folders():
+            if self._objection(root) is None:
+                self._b.fault("restore:before-folders")
+                self._b.homeward.finish_folders(root)
 
     def _objection(self, root: str) -> Refusal | None:
         if root not in self._b.roots:
