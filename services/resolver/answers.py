@@ -82,8 +82,7 @@ class Answers:
         """A request that the executor answers; what it unlocks is asked again once it is answered."""
         with self._store.transaction():
             if isinstance(message, AllowRequested):
-                photo = message.folder.photo
-                self._store.decisions.allow(photo.root, photo.rel)
+                self._store.decisions.allow(message.folder.root, message.folder.rel)
                 self._store.contents.mark_decided()
                 self._expect(message.request_id, _UNLOCKED["allow"], None)
             elif isinstance(message, ConfirmRequested) and message.what == "breaker":

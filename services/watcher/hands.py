@@ -236,8 +236,7 @@ class Hands:
     async def _allow(self, request: AllowRequested) -> RequestAnswered:
         answer = await self._acting(self._answering.allow, request)
         if answer.done:
-            folder = request.folder.photo
-            await self._allow_for_eyes(folder.root, folder.rel)
+            await self._allow_for_eyes(request.folder.root, request.folder.rel)
         return answer
 
     async def _confirm(self, request: ConfirmRequested) -> RequestAnswered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.messages.analysis import Facts, FileAnalysed, FileForgotten, FileUnreadable
-from shared.messages.base import FileRef, FileStat, Message
+from shared.messages.base import FileRef, FileStat, FolderRef, Message
 from shared.messages.commands import Evidence, TakeFile
 from shared.messages.deadletters import DeadLetter
 from shared.messages.envelope import Envelope, wrap
@@ -175,7 +175,7 @@ def samples() -> tuple[Message, ...]:
         RestoreRequested(request_id="r1", batch_id="batch-1"),
         AdoptRequested(request_id="r1", root="photos"),
         confirm(),
-        AllowRequested(request_id="r1", folder=ref("managed")),
+        AllowRequested(request_id="r1", folder=FolderRef.of("photos", b"managed")),
         ApplyRequested(
             request_id="r1", action="move", classes=("same-bytes",), roots=("photos",), target="/target", at_most=12
         ),
