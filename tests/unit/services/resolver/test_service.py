@@ -181,6 +181,7 @@ class TestActing:
         async with bench(tmp_path, **MOVING) as at, at.working() as service:
             await at.add(*copies("a.jpg", "b.jpg"))
             (command,) = await at.heard_of(TakeFile)
+            await at.settled(open_commands=1)
             await at.answer(command)
             await at.settled(open_commands=0, open_decisions=0)
             assert at.standing() == {}
@@ -335,7 +336,7 @@ class TestActing:
             await at.person.publish(AllowRequested(request_id="a1", folder=FolderRef(root="photos", path="")))
             (command,) = await at.heard_of(TakeFile)
             assert command.victim.file.path == "b.jpg"
-            assert (await at.caught_up()).open_commands == 1
+            assert (await at.settled(open_commands=1)).open_decisions == 1
 
 
 class TestApplying:
