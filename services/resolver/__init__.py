@@ -3,5 +3,6 @@
 Consumes: SIG, OUT, REQ (apply; allow and confirm for what they unlock). Publishes: DEC, CMD, DLQ/DLQC.
 Owns: its open decisions and what was replaced by what. The way: service, sweep -> neighbourhood ->
 rounds -> outbox.
-Pure: ranking clustering planning checks commanding policy. Edge: store (contentbook decisionbook outbox schema).
+Pure: ranking clustering planning checks commanding policy standins. Last copies: removals.
+Edge: store (contentbook decisionbook removalbook outbox schema).
 """

@@ -14,6 +14,7 @@ from services.resolver.applying import apply
 from services.resolver.contentbook import EXPIRY_MARGIN, Change, Component
 from services.resolver.neighbourhood import gather, neighbours_of
 from services.resolver.outbox import Postman, pack
+from services.resolver.removals import Removals
 from services.resolver.rounds import Rounds, withdraw
 from services.resolver.startup import prepare
 from services.resolver.store import DecisionStore, StoreUnavailable
@@ -58,7 +59,7 @@ class ResolverService:
         self._quiet, self._busy = quiet_seconds, busy_seconds
         self._rounds = Rounds(store, settings)
         self._postman = Postman(bus, store.outbox, store.transaction)
-        self._answers = Answers(store, index, clock)
+        self._answers = Answers(store, index, clock, Removals(store, index, settings, clock))
         #: taking in and planning take turns: nothing becomes dirty while it is being decided about
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from services.watcher.homeward import Stays
 from services.watcher.items import Item
+from services.watcher.lettinggo import LettingGo
 from services.watcher.refusals import Refusal
 from services.watcher.workbench import Workbench
 from shared.messages.base import FileRef
-from shared.messages.outcomes import ItemRemoved, ItemRestored
+from shared.messages.outcomes import ItemRestored
 from shared.messages.requests import RestoreRequested
 from shared.paths import PhotoPath
 
@@ -107,16 +108,7 @@ class Restoring:
         if self._b.places.is_aside(item.record):
             self._b.items.mark(item.item_id, "held")
             return
-        now = self._b.clock.now()
-        reference = FileRef.of(item.record.origin)
-        message = ItemRemoved(
-            item_id=item.item_id,
-            file=reference,
-            sha256=item.record.sha256,
-            live_copy=FileRef.of(item.record.keeper),
-            done_at=now,
-        )
-        self._b.items.finish(item, "removed", message, at=now)
+        LettingGo(self._b).finish(item, self._b.items.removal_of(item))
 
 
 def _message(item: Item, now: float) -> ItemRestored:
