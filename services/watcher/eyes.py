@@ -18,7 +18,7 @@ import structlog
 
 from services.watcher import believing
 from services.watcher.hearsay import Hearsay
-from services.watcher.ignoring import Ignoring, compiled, managed_folder_of, normalised
+from services.watcher.ignoring import Ignoring, compiled, managed_and_not_allowed, normalised
 from services.watcher.known import Facts
 from services.watcher.observing import IDENTITY, Place
 from services.watcher.outbox import Outbox
@@ -181,12 +181,14 @@ class Eyes:
         return watch.unknown if watch is not None else self._unknown.get(root)
 
     def managed_folder(self, photo: PhotoPath) -> bytes | None:
-        """The folder around it that another program manages and no person has allowed (S24); ``b""`` is the root."""
+        """The folder around it that another program manages and no person has allowed (S24); ``b""`` is the root.
+
+        By what lies in the root; what lies above it the executor asks the disk about.
+        """
         notes = self._snapshot.notes
         marked = {note.rel for note in notes.recall(MANAGED, photo.root)} | self._listed_as_managed(photo.root)
         allowed = {note.rel for note in notes.recall(ALLOWED, photo.root)}
-        folder = managed_folder_of(photo.rel, marked)
-        return None if folder is None or folder in allowed else folder
+        return managed_and_not_allowed(photo.rel, marked, allowed)
 
     def _listed_as_managed(self, root: str) -> set[bytes]:
         place = self._places.get(root)

@@ -30,6 +30,8 @@ HEARTBEAT = 15.0
 GRACE = 20.0
 #: a delivery that ends the whole process each time must not do so for ever; a retry has long been given up by then
 TOO_OFTEN = 20
+#: seconds after which a fetch that has not ended is cancelled again
+_AGAIN = 0.1
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -89,9 +91,9 @@ async def _until(
             try:
                 await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                if not fetching.done():
+                while not fetching.done():  # a cancellation that meets the end of a wait inside may be swallowed
                     fetching.cancel()
-                    await asyncio.wait({fetching})
+                    await asyncio.wait({fetching}, timeout=_AGAIN)
             if fetching.cancelled():
                 return
             yield fetching.result()
