@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ import structlog
 from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
+from services.indexplaces import opened_index, take, watch_index
 from services.reconciling import tell_again_what_was_lost
 from services.report import Skipped, build
 from services.resolver.service import ResolverService
@@ -35,10 +37,8 @@ from shared.bus.port import Bus
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.errors import UsageError
-from shared.index.embedded import EmbeddedIndex
 from shared.index.port import FileDoc, Index
 from shared.lifecycle import Service, run
-from shared.statefolder import StatePart
 from shared.telemetry.health import Health, StatsServer
 
 log = structlog.get_logger()
@@ -119,8 +119,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         acting = settings.model_copy(update={"action": apply.action}) if apply else settings
         steward = await Steward.connect(home.url, home.credentials)
         stack.push_async_callback(steward.close)
-        analyser_part = _take(stack, settings, "analyser")
-        index = await _opened_index(stack, settings, analyser_part, writable=True)
+        index = await opened_index(stack, settings, writable=True)
         batches = set[str]()
         asked_for = (lambda c: c.batch_id in batches) if apply else _asked_since(SystemClock().now(), settings)
         eyes, hands = await _watcher(stack, home, acting, index=index, steward=steward, asked_for=asked_for)
@@ -130,6 +129,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         health = Health()
         health.add("eyes", eyes.complaint)
         health.add("executor", hands.complaint)
+        watch_index(index, health)
         ours = (home.server,) if home.server else ()
         yield Crew(
             settings=acting,
@@ -149,41 +149,19 @@ def _asked_since(start: float, settings: Settings) -> AskedFor:
     return lambda command: not command.confirmed or command.expires_at - settings.command_expiry_seconds >= start
 
 
-async def _steward(stack: AsyncExitStack, home: BusHome) -> tuple[Service, ...]:
+async def _steward(stack: AsyncExitStack, home: BusHome) -> Steward | None:
     """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
     if home.credentials and "setup-data" not in home.credentials:
-        return ()
+        return None
     steward = await Steward.connect(home.url, home.credentials)
     stack.push_async_callback(steward.close)
-    return (steward,)
-
-
-def _take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
-    """Hold a part of the state folder until the stack is left."""
-    held = StatePart(state_dir(settings), part)
-    stack.callback(held.release)
-    return held.folder
+    return steward
 
 
 async def _connected(stack: AsyncExitStack, home: BusHome, service: str) -> Bus:
     bus = await home.connect(service)
     stack.push_async_callback(bus.close)
     return bus
-
-
-async def _opened_index(stack: AsyncExitStack, settings: Settings, folder: Path, *, writable: bool) -> EmbeddedIndex:
-    if settings.index_url:
-        raise UsageError("index_url: Elasticsearch is not supported yet; leave it empty for the embedded index")
-    index = await asyncio.to_thread(EmbeddedIndex.open, folder, writable=writable, mode=settings.analysis.signature)
-    stack.push_async_callback(index.close)
-    return index
-
-
-@contextlib.asynccontextmanager
-async def index_to_read(settings: Settings) -> AsyncIterator[Index]:
-    """The index as it is now, beside a running service too."""
-    async with AsyncExitStack() as stack:
-        yield await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
 
 
 async def _watcher(
@@ -196,7 +174,7 @@ async def _watcher(
     asked_for: AskedFor = any_command,
 ) -> tuple[Eyes, Hands]:
     """Eyes and hands of this process, told of each other."""
-    folder, clock = _take(stack, settings, "watcher"), SystemClock()
+    folder, clock = take(stack, settings, "watcher"), SystemClock()
     bus = await _connected(stack, home, "watcher")
     snapshot = await asyncio.to_thread(Snapshot, folder / "snapshot.sqlite", now=clock.now)
     stack.callback(snapshot.close)
@@ -229,6 +207,18 @@ async def _watcher(
     return eyes, hands
 
 
+async def _watcher_alone(
+    stack: AsyncExitStack, home: BusHome, settings: Settings, health: Health
+) -> tuple[Service, ...]:
+    """The watcher in its own process. An index that it can reach too tells it where its versions begin (S18)."""
+    index = await opened_index(stack, settings, writable=False, patience=math.inf) if settings.index_url else None
+    steward = await _steward(stack, home)
+    eyes, hands = await _watcher(stack, home, settings, index=index, steward=steward)
+    health.add("eyes", eyes.complaint)
+    health.add("executor", hands.complaint)
+    return (eyes, hands, *([steward] if steward else []))
+
+
 async def _analyser(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> AnalyserService:
     bus = await _connected(stack, home, "analyser")
     workers = await stack.enter_async_context(WorkerPool(settings.analysis))
@@ -237,7 +227,7 @@ async def _analyser(stack: AsyncExitStack, home: BusHome, settings: Settings, in
 
 
 async def _resolver(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> ResolverService:
-    store = await asyncio.to_thread(DecisionStore, _take(stack, settings, "resolver"))
+    store = await asyncio.to_thread(DecisionStore, take(stack, settings, "resolver"))
     stack.callback(store.close)
     bus = await _connected(stack, home, "resolver")
     return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
@@ -273,15 +263,14 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         home = await stack.enter_async_context(bus_home(settings))
         settings, health = fenced(settings, home), Health()
         if name == "watcher":
-            eyes, hands = await _watcher(stack, home, settings)
-            health.add("eyes", eyes.complaint)
-            health.add("executor", hands.complaint)
-            yield (eyes, hands, *await _steward(stack, home)), health
+            yield await _watcher_alone(stack, home, settings, health), health
         elif name == "analyser":
-            index = await _opened_index(stack, settings, _take(stack, settings, "analyser"), writable=True)
+            index = await opened_index(stack, settings, writable=True, patience=math.inf)
+            watch_index(index, health)
             yield (await _analyser(stack, home, settings, index),), health
         else:
-            index = await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
+            index = await opened_index(stack, settings, writable=False, patience=math.inf)
+            watch_index(index, health)
             yield (await _resolver(stack, home, settings, index),), health
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.index import elastic_settings
 from tests.support.photos import small_library, write_photo
 from tests.support.program import PHOTOSIFT, environment, files_below, photosift, scan
 
@@ -49,6 +50,23 @@ def test_a_scan_groups_exact_and_resized_copies_and_leaves_everything_where_it_i
     assert found["unreadable"] == found["skipped"] == []
     assert files_below(photos) == before
     assert not (photos / ".photosift").exists(), "S6: nothing is written below a root"
+
+
+def groups_of(report: dict[str, Any]) -> dict[str, set[tuple[str, str]]]:
+    return {g["keeper"]["path"]: {(d["path"], d["class"]) for d in g["duplicates"]} for g in report["groups"]}
+
+
+def test_a_scan_on_elasticsearch_gives_the_same_groups_and_the_next_one_reads_nothing(
+    photos: Path, state: Path
+) -> None:
+    embedded = scan(photos, state=state.with_name("embedded"), PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
+    with elastic_settings() as index:
+        known = {f"PHOTOSIFT_{name.upper()}": value for name, value in index.items()}
+        found = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0", **known)
+        assert groups_of(found) == groups_of(embedded) != {}
+        again = scan(photos, state=state, **known)
+    assert groups_of(again) == groups_of(found)
+    assert not (state / "analyser").exists(), "nothing of the index lies in the state folder"
 
 
 def test_a_second_scan_reads_no_file_again(photos: Path, state: Path) -> None:

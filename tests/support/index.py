@@ -120,12 +120,19 @@ def embedded_place() -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def elastic_place() -> Iterator[Place]:
+def elastic_place() -> Iterator[ElasticPlace]:
     place = ElasticPlace(for_tests().url, f"test-{uuid4().hex[:12]}")
     try:
         yield place
     finally:
         remove_indices(place.url, place.name)
+
+
+@contextlib.contextmanager
+def elastic_settings() -> Iterator[dict[str, str]]:
+    """photosift's settings for indices of a test's own."""
+    with elastic_place() as place:
+        yield {"index_url": place.url, "index_name": place.name}
 
 
 def place_of(words: Sequence[str]) -> Place:

@@ -44,6 +44,7 @@ class Access:
         ca_file: Path | None = None,
         name: str = "photosift",
         create: bool = True,
+        plaintext: bool = False,
     ) -> Access:
         """From the settings; secrets from their files. Raises ``UsageError``."""
         bare, named, given = _parted(url)
@@ -57,6 +58,10 @@ class Access:
             create=create,
         )
         access._refuse_contradictions()
+        if access.sends_a_secret_in_the_clear and not plaintext:
+            raise UsageError(
+                f"index_url: {bare} would carry a secret readable; use https, or set index_plaintext (S21)"
+            )
         return access
 
     def _refuse_contradictions(self) -> None:

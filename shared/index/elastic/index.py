@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-import structlog
-
 from shared.errors import UsageError
 from shared.index.elastic import search
 from shared.index.elastic.access import Access
@@ -18,10 +16,6 @@ from shared.index.elastic.writing import put_contents, put_files
 from shared.index.port import ContentDoc, FileDoc, IndexUnavailable, Neighbours, Stored
 from shared.signature import Signature
 
-log = structlog.get_logger()
-
-#: seconds that the server may take to appear: it may be starting beside us
-PATIENCE = 120.0
 #: contents whose files are asked for at once
 HASHES = 500
 
@@ -35,14 +29,12 @@ class ElasticIndex:
         self._there = False
 
     @classmethod
-    async def open(cls, access: Access, *, writable: bool, mode: str, patience: float = PATIENCE) -> ElasticIndex:
+    async def open(cls, access: Access, *, writable: bool, mode: str, patience: float) -> ElasticIndex:
         """Wait for the server, then find the indices; a writer makes them where there are none.
 
         To a reader an index that is not there yet is an empty one. Raises ``UsageError`` (password, version, rights),
         ``IndexMismatch`` (made with other parameters), ``IndexUnavailable`` (no answer within ``patience`` seconds).
         """
-        if access.sends_a_secret_in_the_clear:
-            log.warning("index.secret_in_the_clear", url=access.url, what_now="use https outside of one's own network")
         index = cls(Link(access), parameters_for(mode), writable=writable)
         try:
             await reach(index._link, patience)
