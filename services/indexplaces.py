@@ -7,13 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.busplaces import state_dir
 from shared.config import Settings
+from shared.errors import UsageError
 from shared.index.embedded import EmbeddedIndex
 from shared.index.port import Index
 from shared.statefolder import StatePart
 from shared.telemetry.health import Health
+
+if TYPE_CHECKING:
+    from shared.index.elastic import Access
 
 
 def take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
@@ -48,9 +53,16 @@ async def _embedded(stack: AsyncExitStack, settings: Settings, writable: bool) -
 
 
 async def _elastic(settings: Settings, writable: bool, patience: float) -> Index:
-    from shared.index.elastic import Access, ElasticIndex
+    from shared.index.elastic import ElasticIndex
 
-    access = Access.of(
+    mode = settings.analysis.signature
+    return await ElasticIndex.open(_access(settings), writable=writable, mode=mode, patience=patience)
+
+
+def _access(settings: Settings) -> Access:
+    from shared.index.elastic import Access
+
+    return Access.of(
         settings.index_url,
         name=settings.index_name,
         create=settings.index_create,
@@ -62,7 +74,15 @@ async def _elastic(settings: Settings, writable: bool, patience: float) -> Index
         ca_file=settings.index_ca_file,
         plaintext=settings.index_plaintext,
     )
-    return await ElasticIndex.open(access, writable=writable, mode=settings.analysis.signature, patience=patience)
+
+
+async def migrated_index(settings: Settings) -> list[str]:
+    """Bring the indices on the server to the present format; a line for a person about each that was old."""
+    if not settings.index_url:
+        raise UsageError("index_url is empty; the embedded index needs no migration")
+    from shared.index.elastic import migrate
+
+    return await migrate(_access(settings), mode=settings.analysis.signature)
 
 
 @contextlib.asynccontextmanager

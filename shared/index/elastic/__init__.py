@@ -2,5 +2,6 @@
 
 from shared.index.elastic.access import Access
 from shared.index.elastic.index import ElasticIndex
+from shared.index.elastic.migration import migrate
 
-__all__ = ["Access", "ElasticIndex"]
+__all__ = ["Access", "ElasticIndex", "migrate"]
