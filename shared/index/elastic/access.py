@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch
 from shared.errors import UsageError
 
 #: seconds that a request may take
-ANSWER_WITHIN = 30.0
+ANSWER_WITHIN = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)

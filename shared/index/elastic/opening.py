@@ -23,7 +23,7 @@ from shared.index.elastic.layout import (
     settings_of,
 )
 from shared.index.elastic.link import Link
-from shared.index.elastic.troubles import IndexGone, NotPermitted
+from shared.index.elastic.troubles import IndexGone, NotElasticsearch, NotPermitted
 from shared.index.port import IndexMismatch, IndexUnavailable
 
 log = structlog.get_logger()
@@ -42,6 +42,8 @@ async def reach(link: Link, patience: float) -> None:
     while True:
         try:
             return await _refuse_unfit(link)
+        except NotElasticsearch as error:
+            raise UsageError(f"index_url: {error.detail}") from error
         except NotPermitted as error:
             raise UsageError(f"index_url: {error.detail} ({link.access.who})") from error
         except IndexUnavailable:  # the link has said it

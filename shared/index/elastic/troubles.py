@@ -31,9 +31,15 @@ class IndexReadOnly(IndexUnavailable):
 
 
 class NotPermitted(IndexUnavailable):
-    """Elasticsearch refuses who asks."""
+    """Elasticsearch and we do not trust each other."""
 
     code = "index-not-permitted"
+
+
+class NotElasticsearch(IndexUnavailable):
+    """Something else answers there."""
+
+    code = "index-not-elasticsearch"
 
 
 class IndexRefused(PermanentError):
@@ -44,14 +50,14 @@ class IndexRefused(PermanentError):
 
 def translated(error: Exception, url: str) -> Exception:
     """The error as photosift's."""
+    if isinstance(error, UnsupportedProductError):
+        return NotElasticsearch(f"{url} is no Elasticsearch that this photosift can talk to (8.18 to 9.x)")
     if isinstance(error, ApiError):
         return _of_answer(error, url)
-    if isinstance(error, UnsupportedProductError):
-        return IndexUnavailable(f"{url} is no Elasticsearch that this photosift can talk to (8.18 to 9.x)")
     if isinstance(error, elastic_transport.ConnectionTimeout):
         return IndexUnavailable(f"{url} did not answer in time")
     if isinstance(error, elastic_transport.TlsError):
-        return IndexUnavailable(f"{url}: its certificate is not trusted; name its authority in index_ca_file: {error}")
+        return NotPermitted(f"{url}: its certificate is not trusted; name who vouches for it in index_ca_file: {error}")
     return IndexUnavailable(f"{url} does not answer: {error}")
 
 
