@@ -30,6 +30,7 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 
 test: lint
+	$(BIN)/python -m tests.support.elasticsearch_distribution
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(PYTEST)
 
 # for development, in the foreground, empty at each start; prints ELASTICSEARCH_URL=…

@@ -84,3 +84,10 @@ def java_home() -> Path:
     if major.isdigit() and int(major) < JAVA:
         raise Missing(f"Java {major} is too old for Elasticsearch, which needs {JAVA}")
     return home
+
+
+if __name__ == "__main__":  # before the tests, whose clocks a slow line would use up
+    try:
+        print(distribution())
+    except Missing as missing:
+        print(f"no Elasticsearch: {missing}")
