@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from shared.index.elastic.words import tokens
 from shared.index.port import ContentDoc, FileDoc
 from shared.messages.analysis import Facts
@@ -32,7 +34,16 @@ def _findable(signature: Signature) -> dict[str, Any]:
     """A featureless picture has neither words nor direction: it is never found (I4)."""
     if signature.is_featureless:
         return {}
-    return {"words": tokens(signature), "vector": signature.compact.hex(), "quantised": signature.values.tolist()}
+    return {"words": tokens(signature), "vector": signature.compact.hex(), "steps": steps(signature)}
+
+
+def steps(signature: Signature) -> str:
+    """Each value as the four steps from -2 to 2 that it is above: 1088 bits, as hexadecimal digits.
+
+    As many bits differ between two signatures as their values are steps apart, all together.
+    """
+    values = signature.values
+    return np.packbits(np.concatenate([values > step for step in (-2, -1, 0, 1)])).tobytes().hex()
 
 
 def lot_of(sha256: str) -> int:

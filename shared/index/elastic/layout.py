@@ -59,8 +59,10 @@ def mappings_of(kind: Kind, parameters: Parameters) -> dict[str, Any]:
     return {"dynamic": "strict", "_meta": {META: dict(parameters)}, **(_CONTENTS if kind == "contents" else _FILES)}
 
 
-def _vector(**more: Any) -> dict[str, Any]:
-    return {"type": "dense_vector", "dims": COMPACT, "index": True, "similarity": "cosine", **more}
+def _vector(element_type: str, dims: int, similarity: str) -> dict[str, Any]:
+    """Compared one by one: a graph would miss copies (ADR 12)."""
+    kind = {"type": "dense_vector", "element_type": element_type, "dims": dims}
+    return {**kind, "similarity": similarity, "index": True, "index_options": {"type": "flat"}}
 
 
 def _searched_only(kind: str) -> dict[str, Any]:
@@ -69,11 +71,11 @@ def _searched_only(kind: str) -> dict[str, Any]:
 
 _UNSEEN = {"type": "object", "enabled": False}
 _CONTENTS: dict[str, Any] = {
-    "_source": {"excludes": ["words", "vector", "quantised", "lot"]},  # they follow from the signature
+    "_source": {"excludes": ["words", "vector", "steps", "lot"]},  # they follow from the signature
     "properties": {
         "words": _searched_only("keyword"),
-        "vector": _vector(element_type="byte", index_options={"type": "flat"}),
-        "quantised": _vector(element_type="float", index_options={"type": "bbq_flat"}),
+        "vector": _vector("byte", COMPACT, "cosine"),
+        "steps": _vector("bit", 4 * COMPACT, "l2_norm"),
         "lot": {"type": "integer", "doc_values": False},
         "signature": {"type": "binary"},
         "facts": _UNSEEN,

@@ -28,7 +28,7 @@ from shared.index.port import IndexMismatch, IndexUnavailable
 
 log = structlog.get_logger()
 
-#: below this the quantised vectors cannot be rescored; above it nobody tried
+#: outside of these nobody tried
 OLDEST, NEWEST = (8, 18), 9
 LOOK_EVERY = 1.0
 READS = ("read", "maintenance", "view_index_metadata")

@@ -4,6 +4,9 @@ Elasticsearch ranks by the cosine and cuts lists; photosift promises distances (
 and c the cosine, ``c >= 1 - 2d²`` whatever the lengths, with equality where they agree. So a cut at ``1 - 2t²`` loses
 nothing within t, and whatever a list of k leaves out is at least ``sqrt((1 - c_k) / 2)`` away: up to there the
 answer is settled, and beyond it a longer list is asked for. Distances come from the signatures themselves.
+
+A large index is not compared whole: tight thresholds look at what shares words, loose ones rank by the bits in which
+the values' steps differ, and look at three times as many as they need.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.index.elastic.codec import LOTS, signature_in
+from shared.index.elastic.codec import LOTS, signature_in, steps
 from shared.index.elastic.words import WORDS_UP_TO, shared_words, tokens
 from shared.index.port import Neighbours
 from shared.signature import Signature, distances
@@ -29,7 +32,8 @@ DEEPER = 8
 LONGEST = 10_000
 #: single precision on the server
 MARGIN = 1e-4
-OVERSAMPLE = 3.0
+#: of a list ranked by steps no more than one in so many may be within the threshold
+OVERSAMPLE = 3
 
 Hits = list[tuple[str, float]]
 
@@ -58,22 +62,25 @@ class Question:
             **self._field(),
             "k": self.k,
             "num_candidates": self.k,
-            **({"similarity": 1 - 2 * self.max_distance**2 - MARGIN} if self.max_distance < 1 else {}),
             **({"filter": filters} if filters else {}),
         }
 
     def _field(self) -> dict[str, Any]:
-        if self.count > EXACT_UP_TO and not self._by_words:
-            vector = self.query.values.tolist()
-            return {"field": "quantised", "query_vector": vector, "rescore_vector": {"oversample": OVERSAMPLE}}
-        return {"field": "vector", "query_vector": self.query.compact.hex()}
+        if self.by_steps:
+            return {"field": "steps", "query_vector": steps(self.query)}
+        cut = {"similarity": 1 - 2 * self.max_distance**2 - MARGIN} if self.max_distance < 1 else {}
+        return {"field": "vector", "query_vector": self.query.compact.hex(), **cut}
 
     @property
-    def _by_words(self) -> bool:
+    def by_words(self) -> bool:
         return self.count > EXACT_UP_TO and self.max_distance <= WORDS_UP_TO and bool(tokens(self.query))
 
+    @property
+    def by_steps(self) -> bool:
+        return self.count > EXACT_UP_TO and not self.by_words
+
     def _words(self) -> list[dict[str, Any]]:
-        if not self._by_words:
+        if not self.by_words:
             return []
         asked = tokens(self.query)
         terms = [{"term": {"words": token}} for token in asked]
@@ -98,6 +105,8 @@ def settled(question: Question, answer: Mapping[str, Any]) -> Hits | None:
     near = _within(question, found)
     if len(found) < question.k:
         return near
+    if question.by_steps:
+        return near if min(len(near), question.limit + 1) * OVERSAMPLE <= question.k else None
     certain = _settled_up_to(found[-1]["_score"])
     if certain > question.max_distance:
         return near

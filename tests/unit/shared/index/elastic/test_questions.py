@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.index.elastic.codec import LOTS, lot_of
+from shared.index.elastic.codec import LOTS, lot_of, steps
 from shared.index.elastic.questions import (
     EXACT_UP_TO,
     LONGEST,
@@ -84,7 +85,7 @@ def test_beyond_the_longest_list_every_content_falls_into_one_part() -> None:
     assert range_ == {"range": {"lot": {"gte": LOTS // 2, "lt": LOTS}}}
 
 
-def test_a_small_index_is_compared_whole_and_a_large_one_by_words_or_quantised_vectors() -> None:
+def test_a_small_index_is_compared_whole_and_a_large_one_by_words_or_by_steps() -> None:
     def knn(max_distance: float, count: int) -> dict[str, Any]:
         body: dict[str, Any] = Question(query=signature_of(1), max_distance=max_distance, limit=10, count=count).body[
             "knn"
@@ -95,7 +96,7 @@ def test_a_small_index_is_compared_whole_and_a_large_one_by_words_or_quantised_v
     [words] = knn(0.1, EXACT_UP_TO + 1)["filter"]
     assert words["bool"]["minimum_should_match"] == 8
     assert "filter" not in knn(0.4, EXACT_UP_TO + 1)
-    assert knn(0.4, EXACT_UP_TO + 1)["field"] == "quantised"
+    assert knn(0.4, EXACT_UP_TO + 1)["field"] == "steps"
     assert "similarity" not in knn(1.0, 5)
 
 
@@ -105,3 +106,24 @@ def test_a_picture_of_few_words_is_asked_for_by_few() -> None:
     question = Question(query=Signature(faint.tobytes()), max_distance=0.1, limit=10, count=EXACT_UP_TO + 1)
     [words] = question.body["knn"]["filter"]
     assert words["bool"]["minimum_should_match"] == 1
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_as_many_bits_differ_as_the_values_are_steps_apart(a: int, b: int) -> None:
+    one, other = signature_of(a), signature_of(b)
+    differing = (int(steps(one), 16) ^ int(steps(other), 16)).bit_count()
+    assert differing == int(np.abs(one.values - other.values).sum())
+
+
+def test_a_list_ranked_by_steps_is_asked_deeper_when_a_third_of_it_is_near() -> None:
+    query = signature_of(0)
+    question = Question(query=query, max_distance=0.4, limit=1_000, count=EXACT_UP_TO + 1, k=30)
+
+    def answer(near: int) -> dict[str, Any]:
+        return Server([query] * near + [signature_of(n + 1) for n in range(40)]).answer(question)
+
+    assert len(settled(question, answer(10)) or ()) == 10
+    assert settled(question, answer(11)) is None
+    assert [deeper.k for deeper in question.deeper()] == [240]
+    few = replace(question, limit=9)
+    assert len(settled(few, answer(11)) or ()) == 11, "ten are enough for nine and the word that there are more"
