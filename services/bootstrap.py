@@ -19,7 +19,7 @@ from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
 from services.indexplaces import opened_index, take, watch_index
-from services.reconciling import tell_again_what_was_lost
+from services.reconciling import reconcile
 from services.report import Skipped, build
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
@@ -179,9 +179,7 @@ async def _watcher(
     snapshot = await asyncio.to_thread(Snapshot, folder / "snapshot.sqlite", now=clock.now)
     stack.callback(snapshot.close)
     if index is not None:
-        await asyncio.to_thread(snapshot.raise_epoch, await index.highest_version())  # S18
-        if steward is not None:
-            await tell_again_what_was_lost(snapshot, index, steward, [root.name for root in settings.roots])
+        await reconcile(snapshot, index, steward, [root.name for root in settings.roots])
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,

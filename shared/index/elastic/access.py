@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from elasticsearch import AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch, ElasticsearchWarning
 
 from shared.errors import UsageError
 
+# The link says what went wrong, once (link.py); the client would repeat it on standard error at every try.
+logging.getLogger("elastic_transport").addHandler(logging.NullHandler())
+#: what a server thinks of its own configuration is for who runs it
+warnings.filterwarnings("ignore", category=ElasticsearchWarning)
 #: seconds that a request may take
 ANSWER_WITHIN = 15.0
 
