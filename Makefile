@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
 
-.PHONY: install run test lint bench chaos quality mutants constraints clean
+.PHONY: install run test lint elasticsearch bench chaos quality mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -30,7 +30,12 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 
 test: lint
+	$(BIN)/python -m tests.support.elasticsearch_distribution
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(PYTEST)
+
+# for development, in the foreground, empty at each start; prints ELASTICSEARCH_URL=…
+elasticsearch: install
+	@exec $(BIN)/python -m tests.support.elasticsearch
 
 # SMALL=1: the form that CI runs
 bench: install

@@ -9,9 +9,10 @@ import shlex
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from services.bootstrap import all_in_one, index_to_read
+from services.bootstrap import all_in_one
 from services.busplaces import running_bus, state_dir
 from services.following import Following
+from services.indexplaces import index_to_read
 from services.resolver.store import read_open_decisions
 from shared.bus.names import SUBJECT_DEC, SUBJECT_OUT
 from shared.bus.port import Bus

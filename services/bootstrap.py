@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+import math
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from functools import partial
-from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import structlog
 
 from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
-from services.reconciling import Reconciling, ReconcilingOnce
-from services.report import Skipped, build
+from services.crew import Crew, queues_of
+from services.indexplaces import opened_index, take, watch_index
+from services.reconciling import Reconciling
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
 from services.terminal import ApplyChoice
-from services.watcher.breaker import limit
 from services.watcher.executor import AskedFor, any_command
 from services.watcher.eyes import Eyes
 from services.watcher.hands import Hands
@@ -36,80 +31,11 @@ from shared.bus.port import Bus
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.errors import UsageError
-from shared.index.embedded import EmbeddedIndex
-from shared.index.port import FileDoc, Index
+from shared.index.port import Index
 from shared.lifecycle import Service, given_up_on, run
-from shared.statefolder import StatePart
 from shared.telemetry.health import Health, StatsServer
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crew:
-    """Everything of the all-in-one, put together and not yet working."""
-
-    settings: Settings
-    person: Bus
-    steward: Steward
-    eyes: Eyes
-    resolver: ResolverService
-    index: Index
-    reconciling: Reconciling
-    health: Health
-    #: what runs beside the eyes, whose part differs: ``run`` watches, ``scan`` makes one pass
-    services: tuple[Service, ...]
-    #: ids of the batches that a person asks for here; with ``apply`` the executor takes no others
-    batches: set[str] = field(default_factory=set)
-
-    @property
-    def watching(self) -> tuple[Service, ...]:
-        """What ``run`` has beside ``services``: eyes that stay open, and a comparison once they have seen all."""
-        return (self.eyes, ReconcilingOnce(reconciling=self.reconciling, eyes=self.eyes))
-
-    @property
-    def target(self) -> str | None:
-        return None if self.settings.target is None else str(self.settings.target)
-
-    def breaker_limit(self) -> int:
-        """How many files may go without ``--yes`` (S13)."""
-        files = sum(self.eyes.file_count(root.name) for root in self.settings.roots)
-        return limit(files, self.settings.breaker)
-
-    async def report(self, *, since: float, seconds: Mapping[str, float]) -> dict[str, Any]:
-        """The object of ``scan --format json``; what was done since then (seconds since the epoch) is part of it."""
-        roots = {root.name: root.path for root in self.settings.roots}
-        files = [doc async for doc in _walk_all(self.index, roots)]
-        hashes = sorted({doc.sha256 for doc in files if doc.sha256})
-        return build(
-            files=files,
-            contents=await self.index.contents(hashes),
-            decisions=await self.resolver.open_decisions(),
-            acted=await self.resolver.outcomes(since),
-            skipped=_skipped(self.eyes, roots),
-            seconds=seconds,
-            roots=roots,
-            version=version(),
-        )
-
-
-async def _walk_all(index: Index, roots: Mapping[str, Path]) -> AsyncIterator[FileDoc]:
-    for root in roots:
-        async for doc in index.walk(root):
-            yield doc
-
-
-def _skipped(eyes: Eyes, roots: Mapping[str, Path]) -> list[Skipped]:
-    return [
-        Skipped(path=os.path.join(os.fsencode(roots[one.root]), one.rel), rule=one.rule, reason=one.reason)
-        for one in eyes.skipped()
-        if one.root in roots
-    ]
-
-
-def version() -> str:
-    """The version of photosift that is installed."""
-    return metadata.version("photosift")
 
 
 @contextlib.asynccontextmanager
@@ -117,21 +43,20 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
     """All services on one bus in this process, holding every part of the state folder.
 
     With ``apply`` the executor may act as that choice says, but the resolver only proposes until it is asked (ADR 10).
-    Raises ``StateInUse``, ``UsageError``, ``IndexMismatch``.
+    Raises ``StateInUse``, ``UsageError``, ``IndexMismatch``, ``IndexUnavailable``.
     """
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(bus_home(settings))
-        settings = fenced(settings, home)
+        settings, health = fenced(settings, home), Health()
         deciding = settings.model_copy(update={"action": "propose"}) if apply else settings
         acting = settings.model_copy(update={"action": apply.action}) if apply else settings
         steward = await Steward.connect(home.url, home.credentials)
         stack.push_async_callback(steward.close)
-        analyser_part = _take(stack, settings, "analyser")
-        index = await _opened_index(stack, settings, analyser_part, writable=True)
+        index = await opened_index(stack, settings, writable=True)
+        watch_index(index, health)
         batches = set[str]()
         asked_for = (lambda c: c.batch_id in batches) if apply else _asked_since(SystemClock().now(), settings)
-        health = Health()
-        eyes, hands, snapshot = await _watcher(stack, home, acting, health, index=index, asked_for=asked_for)
+        eyes, hands, snapshot = await _watcher(stack, home, acting, health, asked_for=asked_for)
         reconciling = _reconciling(settings, snapshot, index, steward)
         await reconciling.before()
         analyser = await _analyser(stack, home, settings, index, health, leave_unnamed=True)
@@ -146,21 +71,20 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
             eyes=eyes,
             resolver=resolver,
             index=index,
+            reconciling=reconciling,
             health=health,
             services=(*ours, steward, hands, analyser, resolver),
             batches=batches,
-            reconciling=reconciling,
         )
 
 
-def _reconciling(settings: Settings, snapshot: Snapshot, index: Index, steward: Steward) -> Reconciling:
+def _reconciling(settings: Settings, snapshot: Snapshot, index: Index, steward: Steward | None) -> Reconciling:
     return Reconciling(
         snapshot=snapshot,
         index=index,
         roots=[root.name for root in settings.roots],
         limits=settings.analysis,
-        last_fs=partial(steward.last_seq, "FS"),
-        is_idle=steward.is_idle,
+        queues=None if steward is None else queues_of(steward),
     )
 
 
@@ -169,20 +93,13 @@ def _asked_since(start: float, settings: Settings) -> AskedFor:
     return lambda command: not command.confirmed or command.expires_at - settings.command_expiry_seconds >= start
 
 
-async def _steward(stack: AsyncExitStack, home: BusHome) -> tuple[Service, ...]:
+async def _steward(stack: AsyncExitStack, home: BusHome) -> Steward | None:
     """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
     if home.credentials and "setup-data" not in home.credentials:
-        return ()
+        return None
     steward = await Steward.connect(home.url, home.credentials)
     stack.push_async_callback(steward.close)
-    return (steward,)
-
-
-def _take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
-    """Hold a part of the state folder until the stack is left."""
-    held = StatePart(state_dir(settings), part)
-    stack.callback(held.release)
-    return held.folder
+    return steward
 
 
 async def _connected(stack: AsyncExitStack, home: BusHome, service: str, health: Health) -> Bus:
@@ -192,37 +109,14 @@ async def _connected(stack: AsyncExitStack, home: BusHome, service: str, health:
     return bus
 
 
-async def _opened_index(stack: AsyncExitStack, settings: Settings, folder: Path, *, writable: bool) -> EmbeddedIndex:
-    if settings.index_url:
-        raise UsageError("index_url: Elasticsearch is not supported yet; leave it empty for the embedded index")
-    index = await asyncio.to_thread(EmbeddedIndex.open, folder, writable=writable, mode=settings.analysis.signature)
-    stack.push_async_callback(index.close)
-    return index
-
-
-@contextlib.asynccontextmanager
-async def index_to_read(settings: Settings) -> AsyncIterator[Index]:
-    """The index as it is now, beside a running service too."""
-    async with AsyncExitStack() as stack:
-        yield await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
-
-
 async def _watcher(
-    stack: AsyncExitStack,
-    home: BusHome,
-    settings: Settings,
-    health: Health,
-    *,
-    index: Index | None = None,
-    asked_for: AskedFor = any_command,
+    stack: AsyncExitStack, home: BusHome, settings: Settings, health: Health, *, asked_for: AskedFor = any_command
 ) -> tuple[Eyes, Hands, Snapshot]:
     """Eyes and hands of this process, told of each other, and what they know."""
-    folder, clock = _take(stack, settings, "watcher"), SystemClock()
+    folder, clock = take(stack, settings, "watcher"), SystemClock()
     bus = await _connected(stack, home, "watcher", health)
     snapshot = await asyncio.to_thread(Snapshot, folder / "snapshot.sqlite", now=clock.now)
     stack.callback(snapshot.close)
-    if index is not None:
-        await asyncio.to_thread(snapshot.raise_epoch, await index.highest_version())  # S18
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,
@@ -250,6 +144,18 @@ async def _watcher(
     return eyes, hands, snapshot
 
 
+async def _watcher_alone(
+    stack: AsyncExitStack, home: BusHome, settings: Settings, health: Health
+) -> tuple[Service, ...]:
+    """The watcher in its own process. An index that it can reach too tells it where its versions begin (S18)."""
+    steward = await _steward(stack, home)
+    eyes, hands, snapshot = await _watcher(stack, home, settings, health)
+    if settings.index_url:
+        index = await opened_index(stack, settings, writable=False, patience=math.inf)
+        await _reconciling(settings, snapshot, index, steward).before()
+    return (eyes, hands, *([steward] if steward else []))
+
+
 async def _analyser(
     stack: AsyncExitStack,
     home: BusHome,
@@ -270,7 +176,7 @@ async def _analyser(
 async def _resolver(
     stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index, health: Health
 ) -> ResolverService:
-    store = await asyncio.to_thread(DecisionStore, _take(stack, settings, "resolver"))
+    store = await asyncio.to_thread(DecisionStore, take(stack, settings, "resolver"))
     stack.callback(store.close)
     bus = await _connected(stack, home, "resolver", health)
     return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
@@ -307,14 +213,12 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         home = await stack.enter_async_context(bus_home(settings))
         settings, health = fenced(settings, home), Health()
         if name == "watcher":
-            eyes, hands, _ = await _watcher(stack, home, settings, health)
-            yield (eyes, hands, *await _steward(stack, home)), health
-        elif name == "analyser":
-            index = await _opened_index(stack, settings, _take(stack, settings, "analyser"), writable=True)
-            yield (await _analyser(stack, home, settings, index, health),), health
-        else:
-            index = await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
-            yield (await _resolver(stack, home, settings, index, health),), health
+            yield await _watcher_alone(stack, home, settings, health), health
+            return
+        index = await opened_index(stack, settings, writable=name == "analyser", patience=math.inf)
+        watch_index(index, health)
+        make = _analyser if name == "analyser" else _resolver
+        yield (await make(stack, home, settings, index, health),), health
 
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:

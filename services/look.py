@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from services.applying import count_of
-from services.bootstrap import Crew
+from services.crew import Crew
 from services.following import Following
 from services.terminal import ApplyChoice, ApplyCount, Phase, Progress
 from shared.bus.names import ANALYSER_FS, RESOLVER_OUT, RESOLVER_SIG
@@ -81,7 +81,7 @@ class Look:
 
     async def _put_right(self) -> None:
         """What the index lacks after all that is told again, once; every file is in the report (S16)."""
-        if told := await self.crew.reconciling.after(self.crew.eyes):
+        if told := await self.crew.reconciling.after():
             self.progress.note(f"told again, since the index did not agree with what was known: {told} files")
             await self.crew.eyes.full_pass()
             await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))

@@ -2,8 +2,8 @@
 
 Events are acknowledged by the server, then by the analyser once their result is stored, so the two can only differ by
 what is in the queues, unless somebody deleted or restored a part of the state folder, or events were left unread
-because their root was not named. Then files are told again that the index lacks, and files are told gone that it has
-and nobody else does. Limits that changed make files worth another look that were too much for them.
+because their root was not named. Then what the index lacks is told again, and what it alone knows is learned, to be
+told gone if it is. Limits that changed make files worth another look that were too much for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import structlog
 
 from services.watcher.eyes import Eyes
+from services.watcher.observing import IDENTITY
 from services.watcher.remembering import Note
+from services.watcher.roots import ELSEWHERE
 from services.watcher.snapshot import Snapshot
 from shared.bus.consuming import patiently
 from shared.bus.names import ANALYSER_FS
@@ -38,41 +40,53 @@ _LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queues:
+    """What the bus says of the way between them."""
+
+    #: sequence of the last file event that was ever stored
+    last_event: Callable[[], Awaitable[int]]
+    #: whether a consumer's queue is empty
+    is_idle: Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reconciling:
-    """For the all-in-one, which holds both. ``roots``: the names in the settings."""
+    """For a process that has both. ``queues``: None where nobody may ask; then nothing is told again."""
 
     snapshot: Snapshot
     index: Index
+    #: the names in the settings
     roots: Sequence[str]
     limits: Analysis
-    last_fs: Callable[[], Awaitable[int]]
-    is_idle: Callable[[str], Awaitable[bool]]
+    queues: Queues | None
 
     async def before(self) -> None:
         """Before anything works: nothing new is under way yet."""
-        if await asyncio.to_thread(self.snapshot.pending, 1) or not await self.is_idle(ANALYSER_FS):
-            await asyncio.to_thread(self._mark_the_unnamed)
-        elif await self._all_is_suspect():
-            await self._tell_again(self.roots)
-        else:
-            await self._tell_again([root for root in self.roots if await self._is_marked(root)])
+        await self._learn_what_the_index_knows()
+        await asyncio.to_thread(self.snapshot.raise_epoch, await self.index.highest_version())  # S18
+        if self.queues is not None:
+            await self._before(self.queues)
         for root in self.roots:
             await self._look_again_within_other_limits(root)
 
-    async def after(self, eyes: Eyes) -> int:
-        """When every root was looked at and every event has its result: how many files are told anew."""
-        suspect = [root for root in self.roots if await self._differs(root)]
-        told = await self._tell_again(suspect)
-        for root in suspect:
-            told += await self._forget_what_is_not_there(root, eyes)
-        return told
+    async def _before(self, queues: Queues) -> None:
+        if await asyncio.to_thread(self.snapshot.pending, 1) or not await queues.is_idle(ANALYSER_FS):
+            await asyncio.to_thread(self._mark_the_unnamed)
+        elif await self._all_is_suspect(queues):
+            await self._tell_again(self.roots)
+        else:
+            await self._tell_again([root for root in self.roots if await self._is_suspect(root)])
+
+    async def after(self) -> int:
+        """When every root was looked at and every event has its result: how many files are to be told again."""
+        return await self._tell_again([root for root in self.roots if await self._differs(root)])
 
     # --- signs ----------------------------------------------------------------------------------------------------
 
-    async def _all_is_suspect(self) -> bool:
+    async def _all_is_suspect(self, queues: Queues) -> bool:
         """The bus is new, or the index has not seen the last event."""
         behind = await self.index.highest_version() < await asyncio.to_thread(self.snapshot.highest_version)
-        return behind or await self.last_fs() == 0
+        return behind or await queues.last_event() == 0
 
     async def _differs(self, root: str) -> bool:
         return await self.index.count(root) != await asyncio.to_thread(self.snapshot.count, root)
@@ -82,7 +96,7 @@ class Reconciling:
         for root in set(self.snapshot.root_names()) - set(self.roots):
             self.snapshot.notes.remember(UNREAD, root, [Note(b"")])
 
-    async def _is_marked(self, root: str) -> bool:
+    async def _is_suspect(self, root: str) -> bool:
         return bool(await asyncio.to_thread(self.snapshot.notes.recall, UNREAD, root)) or await self._differs(root)
 
     # --- what is done ---------------------------------------------------------------------------------------------
@@ -109,22 +123,34 @@ class Reconciling:
             lost += len(missing)
         return lost
 
-    async def _forget_what_is_not_there(self, root: str, eyes: Eyes) -> int:
-        """What only the index has was told by a snapshot that is gone."""
-        forgotten = 0
-        async for some in _in_batches(doc.path async for doc in self.index.walk(root) if doc.state != "gone"):
-            forgotten += await eyes.hearsay.known_elsewhere(some)
-        if forgotten:
-            log.warning("bootstrap.files_forgotten", root=root, files=forgotten, why="only the index knew of them")
-        return forgotten
+    async def _learn_what_the_index_knows(self) -> None:
+        """Where the index is ahead, the snapshot is new or an older one: take over what it lacks (S18).
+
+        Otherwise a file that went in the meantime would stay in the index for ever.
+        """
+        if await self.index.highest_version() <= await asyncio.to_thread(self.snapshot.highest_version):
+            return
+        for root in self.roots:
+            learned = 0
+            async for docs in _in_batches(self.index.walk(root)):
+                learned += await asyncio.to_thread(self.snapshot.learn, docs)
+            if learned:
+                await asyncio.to_thread(self._know_by_hearsay, root)
+                why = "the index knows more than the state folder"
+                log.warning("bootstrap.files_learned", root=root, files=learned, why=why)
+
+    def _know_by_hearsay(self, root: str) -> None:
+        """A root of which only this is known is recognised by its files, or waits for a person (S14)."""
+        if not any(note.rel == b"" for note in self.snapshot.notes.recall(IDENTITY, root)):
+            self.snapshot.notes.add(IDENTITY, root, [Note(b"", text=ELSEWHERE.to_text())])
 
     async def _look_again_within_other_limits(self, root: str) -> None:
         now = f"{self.limits.memory_mb} MB, {self.limits.seconds_per_file} s"
         noted = await asyncio.to_thread(self.snapshot.notes.recall, LIMITS, root)
         if noted and noted[0].name != now:
-            refused = (doc.path async for doc in self.index.walk(root) if _was_limited(doc))
-            async for some in _in_batches(refused):
-                await asyncio.to_thread(self.snapshot.distrust, some)
+            refused = (doc async for doc in self.index.walk(root) if _was_limited(doc))
+            async for docs in _in_batches(refused):
+                await asyncio.to_thread(self.snapshot.distrust, [doc.path for doc in docs])
         await asyncio.to_thread(self.snapshot.notes.remember, LIMITS, root, [Note(b"", now)])
 
 
@@ -134,13 +160,14 @@ class ReconcilingOnce:
 
     reconciling: Reconciling
     eyes: Eyes
+    queues: Queues
 
     async def run(self, stop: asyncio.Event) -> None:
         """Once everything of the first look has its result, compare; then only wait."""
         await _first(stop.wait(), self.eyes.first_pass_done.wait())
         while not stop.is_set() and not await self._is_idle(stop):
             await unless_stopped(stop, _LOOK_EVERY)
-        if not stop.is_set() and await self.reconciling.after(self.eyes):
+        if not stop.is_set() and await self.reconciling.after():
             self.eyes.look_again()
         await stop.wait()
 
@@ -149,7 +176,7 @@ class ReconcilingOnce:
 
         async def ask() -> None:
             nonlocal idle
-            idle = await self.reconciling.is_idle(ANALYSER_FS)
+            idle = await self.queues.is_idle(ANALYSER_FS)
 
         await patiently(ask, stop=stop, outages=(BusUnavailable,), what="backlog of the analysers")
         return idle
@@ -163,10 +190,10 @@ def _was_limited(doc: FileDoc) -> bool:
     return doc.state == "unreadable" and doc.reason in LIMITED
 
 
-async def _in_batches(paths: AsyncIterator[PhotoPath]) -> AsyncIterator[list[PhotoPath]]:
-    batch: list[PhotoPath] = []
-    async for path in paths:
-        batch.append(path)
+async def _in_batches(docs: AsyncIterator[FileDoc]) -> AsyncIterator[list[FileDoc]]:
+    batch: list[FileDoc] = []
+    async for doc in docs:
+        batch.append(doc)
         if len(batch) == _BATCH:
             yield batch
             batch = []

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from services.bootstrap import Crew, all_in_one, stats_server
+from services.bootstrap import all_in_one, stats_server
+from services.crew import Crew
 from services.following import Following
 from services.look import Look, teller
 from services.report import Row, rows

@@ -6,16 +6,28 @@ merged, and what is said of a mistake, is in ``shared.settings_sources``; nothin
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.messages.resolution import MatchClass
 from shared.paths import printable
+from shared.settings_values import (
+    BusUrl,
+    Duration,
+    Extension,
+    File,
+    Folder,
+    IndexName,
+    IndexUrl,
+    ManagedFolder,
+    RegularExpression,
+    Seconds,
+    Share,
+    folder_or_none,
+)
 
 RuleName = Literal[
     "higher-pixel-count",
@@ -54,71 +66,6 @@ DEFAULT_RULES: tuple[RuleName, ...] = (
     "higher-score",
 )
 
-_DURATION = re.compile(r"(\d{1,7}):([0-5]\d):([0-5]\d(?:\.\d{1,6})?)")
-
-
-def _duration(value: Any) -> Any:
-    """``H:MM:SS``, which hours may exceed 23 in; a number is seconds."""
-    if not isinstance(value, str):
-        return value
-    if value == "":
-        return None
-    parts = _DURATION.fullmatch(value.strip())
-    if parts is None:
-        raise PydanticCustomError("duration", "not a duration of the form H:MM:SS")
-    hours, minutes, seconds = parts.groups()
-    return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-
-
-def _folder(value: Any) -> Any:
-    """An empty text is no folder; pathlib would take it for the current one."""
-    if isinstance(value, str | Path) and "\0" in str(value):
-        raise PydanticCustomError("folder", "a path has no NUL in it")
-    return None if value == "" else value
-
-
-def _regular_expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise PydanticCustomError("regex", "not a regular expression: {why}", {"why": str(error)}) from error
-    return text
-
-
-def _extension(text: str) -> str:
-    """``JPG``, ``.jpg`` and ``*.jpg`` are ``.jpg``."""
-    bare = text.strip().removeprefix("*").removeprefix(".").lower()
-    if not bare or "/" in bare or "*" in bare:
-        raise PydanticCustomError("extension", "not a file name ending such as .jpg")
-    return f".{bare}"
-
-
-def _managed_folder(text: str) -> str:
-    root, colon, below = text.partition(":")
-    if not (text.startswith(("/", "~")) or (root and colon and below and not below.startswith("/"))):
-        raise PydanticCustomError("folder", "neither an absolute path nor root:path")
-    return text
-
-
-def _url(schemes: tuple[str, ...]) -> AfterValidator:
-    def check(text: str) -> str:
-        if text and not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise PydanticCustomError("url", "not a URL that starts with {schemes}", {"schemes": " or ".join(schemes)})
-        return text
-
-    return AfterValidator(check)
-
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, Field(ge=0.0)]
-Duration = Annotated[Annotated[timedelta, Field(ge=timedelta(0))] | None, BeforeValidator(_duration)]
-Folder = Annotated[Path | None, BeforeValidator(_folder)]
-Extension = Annotated[str, AfterValidator(_extension)]
-RegularExpression = Annotated[str, AfterValidator(_regular_expression)]
-ManagedFolder = Annotated[str, AfterValidator(_managed_folder)]
-BusUrl = Annotated[str, _url(("nats", "tls", "ws", "wss"))]
-IndexUrl = Annotated[str, _url(("http", "https"))]
-
 
 def name_of(folder: Path) -> str:
     """The name a root has unless one is given: its folder's, escaped where that is not plain text."""
@@ -150,7 +97,7 @@ class Root(Section):
     @field_validator("path", mode="before")
     @classmethod
     def _path_is_given(cls, value: Any) -> Any:
-        if _folder(value) is None:
+        if folder_or_none(value) is None:
             raise PydanticCustomError("folder", "no folder is named")
         return value
 
@@ -262,7 +209,25 @@ class Settings(Section):
         "always",
         description="always: every message is on disk before it counts. fast: a power cut may cost minutes of repeated work.",
     )
-    index_url: IndexUrl = Field("", description="The index; empty: the embedded one in the state folder.")
+    index_url: IndexUrl = Field(
+        "", description="Elasticsearch 8.18 to 9.x for the index; empty: the embedded one in the state folder."
+    )
+    index_name: IndexName = Field("photosift", description="What the indices' names on Elasticsearch begin with.")
+    index_create: bool = Field(True, description="Make the indices on Elasticsearch where they are missing.")
+    index_user: str = Field("", description="User of Elasticsearch; empty: none.")
+    index_password: SecretStr = Field(SecretStr(""), description="Its password; better in index_password_file.")
+    index_password_file: File = Field(None, description="File with the password of index_user.")
+    index_api_key: SecretStr = Field(SecretStr(""), description="API key of Elasticsearch, instead of a user.")
+    index_api_key_file: File = Field(None, description="File with the API key.")
+    index_ca_file: File = Field(
+        None,
+        description="Certificates (PEM) that vouch for Elasticsearch at a https:// address; unset: the system's own.",
+    )
+    index_plaintext: bool = Field(
+        False,
+        description="Secrets of Elasticsearch may cross a network readable (http:// beyond loopback): only where that network is "
+        "yours alone, such as the one between containers of one host.",
+    )
 
     @field_validator("roots")
     @classmethod

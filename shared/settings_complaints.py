@@ -74,7 +74,8 @@ def _complaint(error: dict[str, Any], origins: Mapping[Key, Origin]) -> str:
         return f"{where}: is missing; allowed: {leaf.allowed}"
     meant = nearest(str(error["input"]), leaf.choices, likeness=0.85)
     wrong = f"did you mean {meant}?" if meant else _PLAIN.get(error["type"], f"{wrong[:1].lower()}{wrong[1:]}")
-    return f"{where}: {quoted(error['input'])}: {wrong}; allowed: {leaf.allowed}"
+    shown = "what stands there" if leaf.secret else quoted(error["input"])
+    return f"{where}: {shown}: {wrong}; allowed: {leaf.allowed}"
 
 
 def _between_settings(key: Key, where: str, wrong: str, origins: Mapping[Key, Origin]) -> str:

@@ -78,8 +78,8 @@ class Eyes:
         places = (Place(name=root.name, path=_absolute(root.path), ignoring=ignoring) for root in settings.roots)
         self._places = {place.name: place for place in places}
         self._unknown: dict[str, str] = {}
-        #: what the hands and the index tell
-        self.hearsay = Hearsay(snapshot, self._outbox, self._places, self._unknown_now)
+        #: what the hands tell
+        self.hearsay = Hearsay(snapshot, self._outbox, self._places)
         self._judging = threading.Lock()
         self._overlaps: dict[str, str] = {}
         self._watches: dict[str, RootWatch] = {}

@@ -230,7 +230,8 @@ async def patiently(
             await call()
         except outages as error:
             if tries == 0:
-                log.warning("bus.outage_awaited", what=what, code=error.code, error=str(error))
+                tell = log.debug if error.said else log.warning
+                tell("bus.outage_awaited", what=what, code=error.code, error=str(error))
         else:
             if tries:
                 log.info("bus.outage_over", what=what, tries=tries)
