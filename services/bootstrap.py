@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -21,6 +21,7 @@ from services.reconciling import tell_again_what_was_lost
 from services.report import Skipped, build
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
+from services.stats import stats_server
 from services.terminal import ApplyChoice
 from services.watcher.breaker import limit
 from services.watcher.executor import AskedFor, any_command
@@ -37,9 +38,9 @@ from shared.config import Settings
 from shared.errors import UsageError
 from shared.index.embedded import EmbeddedIndex
 from shared.index.port import FileDoc, Index
-from shared.lifecycle import Service, run
+from shared.lifecycle import Service, Stopped, ended_by, run
 from shared.statefolder import StatePart
-from shared.telemetry.health import Health, StatsServer
+from shared.telemetry.health import Health
 
 log = structlog.get_logger()
 
@@ -117,7 +118,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         settings = fenced(settings, home)
         deciding = settings.model_copy(update={"action": "propose"}) if apply else settings
         acting = settings.model_copy(update={"action": apply.action}) if apply else settings
-        steward = await Steward.connect(home.url, home.credentials)
+        steward = await Steward.connect(home.where, home.credentials)
         stack.push_async_callback(steward.close)
         analyser_part = _take(stack, settings, "analyser")
         index = await _opened_index(stack, settings, analyser_part, writable=True)
@@ -153,7 +154,7 @@ async def _steward(stack: AsyncExitStack, home: BusHome) -> tuple[Service, ...]:
     """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
     if home.credentials and "setup-data" not in home.credentials:
         return ()
-    steward = await Steward.connect(home.url, home.credentials)
+    steward = await Steward.connect(home.where, home.credentials)
     stack.push_async_callback(steward.close)
     return (steward,)
 
@@ -243,28 +244,9 @@ async def _resolver(stack: AsyncExitStack, home: BusHome, settings: Settings, in
     return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
 
 
-@contextlib.contextmanager
-def stats_server(settings: Settings, health: Health) -> Iterator[None]:
-    """Metrics and health, where the settings want them. Raises ``UsageError`` when the port is taken."""
-    if not settings.stats_enabled:
-        yield
-        return
-    try:
-        server = StatsServer(settings.stats_host, settings.stats_port, health)
-    except OSError as error:
-        where = f"{settings.stats_host}:{settings.stats_port}"
-        raise UsageError(
-            f"metrics cannot listen on {where}: {error.strerror}; set stats_port (0: a free one)"
-        ) from error
-    try:
-        yield
-    finally:
-        server.close()
-
-
 @contextlib.asynccontextmanager
 async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tuple[Service, ...], Health]]:
-    """The watcher, the analyser or the resolver alone, on an external bus."""
+    """The watcher, the analyser, the resolver or the steward alone, on an external bus."""
     async with AsyncExitStack() as stack:
         if not settings.nats_url:
             raise UsageError(
@@ -280,13 +262,20 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         elif name == "analyser":
             index = await _opened_index(stack, settings, _take(stack, settings, "analyser"), writable=True)
             yield (await _analyser(stack, home, settings, index),), health
+        elif name == "steward":
+            yield await _steward(stack, home), health
         else:
             index = await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
             yield (await _resolver(stack, home, settings, index),), health
 
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:
-    """Run one service on an external bus until ``stop`` is set."""
-    async with one_service(name, settings) as (services, health):
+    """Run one service on an external bus until ``stop`` is set, also while it still waits for that bus."""
+    async with AsyncExitStack() as stack:
+        try:
+            async with ended_by(stop):
+                services, health = await stack.enter_async_context(one_service(name, settings))
+        except Stopped:
+            return
         with stats_server(settings, health):
             await run(services, stop)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from services.bootstrap import Crew, all_in_one, stats_server
+from services.bootstrap import Crew, all_in_one
 from services.following import Following
 from services.look import Look, teller
 from services.report import Row, rows
+from services.stats import stats_server
 from services.terminal import ApplyChoice, ApplyCount, Progress
 from shared.config import Settings
 from shared.lifecycle import run

@@ -48,6 +48,32 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
+class Stopped(Exception):
+    """``stop`` was set."""
+
+
+@contextlib.asynccontextmanager
+async def ended_by(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Cancel what is inside when ``stop`` is set, and raise ``Stopped``: for waiting that knows nothing of it."""
+    limit = asyncio.timeout(None)
+
+    async def end() -> None:
+        await stop.wait()
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    try:
+        async with limit:
+            ending = asyncio.create_task(end(), name="ended_by")
+            try:
+                yield
+            finally:
+                ending.cancel()
+    except TimeoutError as error:
+        if limit.expired():
+            raise Stopped from error
+        raise
+
+
 async def unless_stopped(stop: asyncio.Event, seconds: float) -> bool:
     """Wait; True when the time is over, False when ``stop`` was set first."""
     try:
