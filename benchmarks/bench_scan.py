@@ -27,6 +27,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PHOTOSIFT_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
 PHOTOSIFT = Path(sys.executable).with_name("photosift")
 PROCESSES = 2
+#: seconds, somewhat more than the default of ``watch.settle_seconds``
+SETTLED_AFTER = 6.0
 
 
 def variant(source: Path, number: int, to: Path) -> None:
@@ -48,7 +50,14 @@ def library(count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
         pool.starmap(variant, [(sources[n % len(sources)], n, folder / f"{n:05}.jpg") for n in missing], 4)
+    until_settled(folder)
     return folder
+
+
+def until_settled(folder: Path) -> None:
+    """A scan would wait for photos that were written just now, and report that wait apart."""
+    youngest = max(each.stat().st_ctime for each in folder.iterdir())
+    time.sleep(max(0.0, youngest + SETTLED_AFTER - time.time()))
 
 
 def luma_and_hash(path: Path) -> None:

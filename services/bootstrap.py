@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import structlog
 from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
-from services.reconciling import tell_again_what_was_lost
+from services.reconciling import Reconciling, ReconcilingOnce
 from services.report import Skipped, build
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
@@ -38,7 +39,7 @@ from shared.config import Settings
 from shared.errors import UsageError
 from shared.index.embedded import EmbeddedIndex
 from shared.index.port import FileDoc, Index
-from shared.lifecycle import Service, Stopped, ended_by, run
+from shared.lifecycle import Service, given_up_on, run
 from shared.statefolder import StatePart
 from shared.telemetry.health import Health
 
@@ -55,11 +56,17 @@ class Crew:
     eyes: Eyes
     resolver: ResolverService
     index: Index
+    reconciling: Reconciling
     health: Health
     #: what runs beside the eyes, whose part differs: ``run`` watches, ``scan`` makes one pass
     services: tuple[Service, ...]
     #: ids of the batches that a person asks for here; with ``apply`` the executor takes no others
     batches: set[str] = field(default_factory=set)
+
+    @property
+    def watching(self) -> tuple[Service, ...]:
+        """What ``run`` has beside ``services``: eyes that stay open, and a comparison once they have seen all."""
+        return (self.eyes, ReconcilingOnce(reconciling=self.reconciling, eyes=self.eyes))
 
     @property
     def target(self) -> str | None:
@@ -124,13 +131,14 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         index = await _opened_index(stack, settings, analyser_part, writable=True)
         batches = set[str]()
         asked_for = (lambda c: c.batch_id in batches) if apply else _asked_since(SystemClock().now(), settings)
-        eyes, hands = await _watcher(stack, home, acting, index=index, steward=steward, asked_for=asked_for)
-        analyser = await _analyser(stack, home, settings, index)
-        resolver = await _resolver(stack, home, deciding, index)
-        person = await _connected(stack, home, "person")
         health = Health()
-        health.add("eyes", eyes.complaint)
-        health.add("executor", hands.complaint)
+        eyes, hands, snapshot = await _watcher(stack, home, acting, health, index=index, asked_for=asked_for)
+        reconciling = _reconciling(settings, snapshot, index, steward)
+        await reconciling.before()
+        analyser = await _analyser(stack, home, settings, index, health, leave_unnamed=True)
+        resolver = await _resolver(stack, home, deciding, index, health)
+        person = await home.connect("person")
+        stack.push_async_callback(person.close)
         ours = (home.server,) if home.server else ()
         yield Crew(
             settings=acting,
@@ -142,7 +150,19 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
             health=health,
             services=(*ours, steward, hands, analyser, resolver),
             batches=batches,
+            reconciling=reconciling,
         )
+
+
+def _reconciling(settings: Settings, snapshot: Snapshot, index: Index, steward: Steward) -> Reconciling:
+    return Reconciling(
+        snapshot=snapshot,
+        index=index,
+        roots=[root.name for root in settings.roots],
+        limits=settings.analysis,
+        last_fs=partial(steward.last_seq, "FS"),
+        is_idle=steward.is_idle,
+    )
 
 
 def _asked_since(start: float, settings: Settings) -> AskedFor:
@@ -166,9 +186,10 @@ def _take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
     return held.folder
 
 
-async def _connected(stack: AsyncExitStack, home: BusHome, service: str) -> Bus:
+async def _connected(stack: AsyncExitStack, home: BusHome, service: str, health: Health) -> Bus:
     bus = await home.connect(service)
     stack.push_async_callback(bus.close)
+    health.add(f"bus of the {service}", bus.complaint)
     return bus
 
 
@@ -191,20 +212,18 @@ async def _watcher(
     stack: AsyncExitStack,
     home: BusHome,
     settings: Settings,
+    health: Health,
     *,
     index: Index | None = None,
-    steward: Steward | None = None,
     asked_for: AskedFor = any_command,
-) -> tuple[Eyes, Hands]:
-    """Eyes and hands of this process, told of each other."""
+) -> tuple[Eyes, Hands, Snapshot]:
+    """Eyes and hands of this process, told of each other, and what they know."""
     folder, clock = _take(stack, settings, "watcher"), SystemClock()
-    bus = await _connected(stack, home, "watcher")
+    bus = await _connected(stack, home, "watcher", health)
     snapshot = await asyncio.to_thread(Snapshot, folder / "snapshot.sqlite", now=clock.now)
     stack.callback(snapshot.close)
     if index is not None:
         await asyncio.to_thread(snapshot.raise_epoch, await index.highest_version())  # S18
-        if steward is not None:
-            await tell_again_what_was_lost(snapshot, index, steward, [root.name for root in settings.roots])
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,
@@ -220,27 +239,41 @@ async def _watcher(
         clock=clock,
         folder=folder,
         sight=Sight(known_since=eyes.known_since, files_in=eyes.file_count, doubt=eyes.doubt),
-        on_taken=eyes.taken,
-        on_restored=eyes.restored,
+        on_taken=eyes.hearsay.taken,
+        on_restored=eyes.hearsay.restored,
         confirm_disappearances=eyes.confirm_disappearances,
         adopt_for_eyes=eyes.adopt,
         allow_for_eyes=eyes.allow,
         asked_for=asked_for,
     )
-    return eyes, hands
+    health.add("eyes", eyes.complaint)
+    health.add("executor", hands.complaint)
+    return eyes, hands, snapshot
 
 
-async def _analyser(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> AnalyserService:
-    bus = await _connected(stack, home, "analyser")
+async def _analyser(
+    stack: AsyncExitStack,
+    home: BusHome,
+    settings: Settings,
+    index: Index,
+    health: Health,
+    *,
+    leave_unnamed: bool = False,
+) -> AnalyserService:
+    bus = await _connected(stack, home, "analyser", health)
     workers = await stack.enter_async_context(WorkerPool(settings.analysis))
     roots = {root.name: root.path for root in settings.roots}
-    return AnalyserService(bus=bus, index=index, workers=workers, roots=roots, settings=settings)
+    return AnalyserService(
+        bus=bus, index=index, workers=workers, roots=roots, settings=settings, leave_unnamed=leave_unnamed
+    )
 
 
-async def _resolver(stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index) -> ResolverService:
+async def _resolver(
+    stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index, health: Health
+) -> ResolverService:
     store = await asyncio.to_thread(DecisionStore, _take(stack, settings, "resolver"))
     stack.callback(store.close)
-    bus = await _connected(stack, home, "resolver")
+    bus = await _connected(stack, home, "resolver", health)
     return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
 
 
@@ -255,27 +288,22 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         home = await stack.enter_async_context(bus_home(settings))
         settings, health = fenced(settings, home), Health()
         if name == "watcher":
-            eyes, hands = await _watcher(stack, home, settings)
-            health.add("eyes", eyes.complaint)
-            health.add("executor", hands.complaint)
+            eyes, hands, _ = await _watcher(stack, home, settings, health)
             yield (eyes, hands, *await _steward(stack, home)), health
         elif name == "analyser":
             index = await _opened_index(stack, settings, _take(stack, settings, "analyser"), writable=True)
-            yield (await _analyser(stack, home, settings, index),), health
+            yield (await _analyser(stack, home, settings, index, health),), health
         elif name == "steward":
             yield await _steward(stack, home), health
         else:
             index = await _opened_index(stack, settings, state_dir(settings) / "analyser", writable=False)
-            yield (await _resolver(stack, home, settings, index),), health
+            yield (await _resolver(stack, home, settings, index, health),), health
 
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:
-    """Run one service on an external bus until ``stop`` is set, also while it still waits for that bus."""
+    """Run one service on an external bus until ``stop`` is set. Raises ``Stopped`` if it still waited for it."""
     async with AsyncExitStack() as stack:
-        try:
-            async with ended_by(stop):
-                services, health = await stack.enter_async_context(one_service(name, settings))
-        except Stopped:
-            return
+        async with given_up_on(stop):
+            services, health = await stack.enter_async_context(one_service(name, settings))
         with stats_server(settings, health):
             await run(services, stop)

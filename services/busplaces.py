@@ -52,7 +52,7 @@ async def bus_home(settings: Settings) -> AsyncIterator[BusHome]:
     server = BundledServer(part.folder, sync=settings.nats_sync)
     try:
         await server.start()
-        await setup(server.url, server.credentials)
+        await setup(server.url, server.credentials, first_here=True)
         yield BusHome(where=address(server.url), credentials=server.credentials, server=server)
     finally:
         await server.stop()
@@ -73,7 +73,8 @@ def _named_bus(settings: Settings) -> BusHome:
     if settings.nats_credentials_dir:
         _, credentials = read_credentials(settings.nats_credentials_dir)
     where = Address(url=settings.nats_url, ca_file=settings.nats_ca_file)
-    if credentials and not (where.is_encrypted or where.stays_on_this_host or settings.nats_plaintext):
+    fenced_off = where.is_encrypted or where.stays_on_this_host or settings.nats_plaintext
+    if (credentials or where.has_password) and not fenced_off:
         raise UsageError(
             "nats_url: the passwords would cross the network readable; use tls://, or set nats_plaintext: true "
             "where that network is yours alone"

@@ -24,6 +24,8 @@ from shared.messages.resolution import GroupDecided
 
 #: seconds between two looks at the queues while nothing is said on the bus
 _LOOK_EVERY = 0.1
+#: a file that does not become quiet is waited for so many settle times
+_PATIENCE = 3
 
 
 def teller(progress: Progress) -> Callable[[Message], None]:
@@ -74,13 +76,21 @@ class Look:
             passes = await self.crew.eyes.full_pass()
             self._tell(passes.values())
         await self.until_analysed(sum(p.published for p in passes.values()))
+        await self._put_right()
         return True
+
+    async def _put_right(self) -> None:
+        """What the index lacks after all that is told again, once; every file is in the report (S16)."""
+        if told := await self.crew.reconciling.after(self.crew.eyes):
+            self.progress.note(f"told again, since the index did not agree with what was known: {told} files")
+            await self.crew.eyes.full_pass()
+            await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
 
     async def until_analysed(self, published: int) -> None:
         """Phase 3: every file event has its result."""
         with self.phase("analyse"):
             self.progress.total("analyse", published)
-            await _until(partial(self._is_empty, ANALYSER_FS))
+            await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
 
     def _tell(self, passes: Iterable[PassFinished]) -> None:
         self.seconds["settle"] = round(max((p.waited for p in passes), default=0.0), 3)
@@ -95,9 +105,20 @@ class Look:
         await self._begin()
         with self.phase("clean"), self.phase("count"):
             await self.crew.eyes.first_pass_done.wait()
+            await self._until_the_young_have_settled()
             self.progress.advance("count", sum(self.crew.eyes.progress().values()))
         await self.until_analysed(self.following.files)
         await self.until_resolved()
+
+    async def _until_the_young_have_settled(self) -> None:
+        """Photos written just now belong to the first outcome too; one that is written all the time does not."""
+        started, settle = time.monotonic(), self.crew.settings.watch.settle_seconds
+        if young := self.crew.eyes.waiting():
+            self.progress.note(f"waiting until young files are quiet for {settle:g} s: {young}")
+        # the eyes say how many, and not when there are none
+        while self.crew.eyes.waiting() and time.monotonic() - started < _PATIENCE * settle + 1:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY)
+        self.seconds["settle"] = round(time.monotonic() - started, 3)
 
     async def until_resolved(self) -> None:
         """Phase 4: the resolver has decided about the last result there is."""
@@ -105,8 +126,9 @@ class Look:
             await self._until_caught_up()
 
     async def _until_caught_up(self) -> None:
+        # one after the other: what one of them works on becomes the next one's queue
         for consumers in (RESOLVER_OUT, ANALYSER_FS, RESOLVER_SIG):
-            await _until(partial(self._is_empty, consumers))
+            await _until(partial(self.crew.steward.is_idle, consumers))
         last = await self.crew.steward.last_seq("SIG")
         wanted = last if self._owed or last > self._sig_at_start else 0
         await self.following.until(lambda: self._resolved(wanted))
@@ -145,9 +167,6 @@ class Look:
         self.progress.note(accepted.explanation)
         # what was taken is gone for the watcher, then for the index, and then no decision names it any more
         await self.following.until(lambda: len(self.following.outcomes.get(accepted.batch_id, ())) >= accepted.commands)
-
-    async def _is_empty(self, consumers: str) -> bool:
-        return await self.crew.steward.backlog(consumers) == 0
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:

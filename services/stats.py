@@ -7,9 +7,13 @@ import http.client
 import ipaddress
 from collections.abc import Iterator
 
+import structlog
+
 from shared.config import Settings
 from shared.errors import UsageError
 from shared.telemetry.health import Health, StatsServer
+
+log = structlog.get_logger()
 
 #: addresses that a server listens on everywhere, and where it is found on its own host
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -56,6 +60,7 @@ def stats_server(settings: Settings, health: Health) -> Iterator[None]:
         raise UsageError(
             f"metrics cannot listen on {where}: {error.strerror}; set stats_port (0: a free one)"
         ) from error
+    log.info("bootstrap.stats_served", url=f"http://{settings.stats_host}:{server.port}")  # 0 asked for a free port
     try:
         yield
     finally:

@@ -52,14 +52,16 @@ def _write_table(out: IO[str], number: int, members: list[TableRow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Group {number}", title_justify="left")
+    folder = common_folder([row.path for row in members])
+    where = f", in {printable(folder)}" if folder else ""
+    table = Table(title=_literal(f"Group {number}{where}"), title_justify="left")
     table.add_column("action")
     table.add_column("path", overflow="fold", ratio=1)
     for heading in ("distance", "size", "pixels"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("decided by")
     for row in members:
-        table.add_row(*map(_literal, cells(row)))
+        table.add_row(*map(_literal, cells(row, below=folder)))
     Console(file=out, highlight=False, markup=False, emoji=False).print(table)
 
 
@@ -70,12 +72,19 @@ def _literal(text: str) -> Any:
     return Text(text)
 
 
-def cells(row: TableRow) -> tuple[str, str, str, str, str, str]:
-    """[pure] The columns: action, path, distance, size, pixels, decided by."""
+def common_folder(paths: Sequence[bytes]) -> bytes:
+    """[pure] The deepest folder that holds all of these absolute paths; empty where that is the top."""
+    found = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return b"" if found == b"/" else found
+
+
+def cells(row: TableRow, *, below: bytes = b"") -> tuple[str, str, str, str, str, str]:
+    """[pure] The columns: action, path (as seen from ``below``), distance, size, pixels, decided by."""
     distance = "" if row.distance is None else f"{row.distance:.3f}"
     why = row.reason if row.action == "refused" else row.decided_by
     pixels = f"{row.width} x {row.height}"
-    return row.action, printable(row.path), distance, size_text(row.size), pixels, printable(why)
+    path = row.path[len(below) + 1 :] if below else row.path
+    return row.action, printable(path), distance, size_text(row.size), pixels, printable(why)
 
 
 def left_out(report: Mapping[str, Any]) -> Iterable[str]:

@@ -237,6 +237,9 @@ class Settings(Section):
     keeper_age_seconds: Seconds = Field(
         3600.0, description="A service acting by itself waits until the keeper is known this long."
     )
+    sweep_seconds: float = Field(
+        86_400.0, gt=0, description="The resolver's memory is compared with the index at every start and this often."
+    )
     command_expiry_seconds: float = Field(3600.0, gt=0, description="A command older than this is refused.")
     retention_days: float | None = Field(
         None, gt=0, description="Quarantined files are removed after so many days of running; unset: never."

@@ -6,7 +6,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+import structlog
+
+from shared.errors import PhotosiftError
+
+log = structlog.get_logger()
 
 
 class Service(Protocol):
@@ -32,8 +38,12 @@ async def _run_one(service: Service, stop: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process the usual way."""
+    """An event that SIGINT and SIGTERM set; a second signal ends the process the usual way.
+
+    What a client's own task fails of, which nobody waits for, goes to the log like everything else.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(_say)
 
     def first(number: int) -> None:
         stop.set()
@@ -48,30 +58,35 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-class Stopped(Exception):
-    """``stop`` was set."""
+def _say(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    log.warning("process.task_failed", what=context.get("message"), error=repr(context.get("exception")))
+
+
+class Stopped(PhotosiftError):
+    """Stopped before it had begun."""
+
+    code = "stopped"
 
 
 @contextlib.asynccontextmanager
-async def ended_by(stop: asyncio.Event) -> AsyncIterator[None]:
-    """Cancel what is inside when ``stop`` is set, and raise ``Stopped``: for waiting that knows nothing of it."""
-    limit = asyncio.timeout(None)
-
-    async def end() -> None:
-        await stop.wait()
-        limit.reschedule(asyncio.get_running_loop().time())
-
+async def given_up_on(stop: asyncio.Event) -> AsyncIterator[None]:
+    """What is inside is cancelled when ``stop`` is set: for what waits and knows nothing of it. Raises ``Stopped``."""
     try:
-        async with limit:
-            ending = asyncio.create_task(end(), name="ended_by")
+        async with asyncio.timeout(None) as patience:
+            hearing = asyncio.create_task(_expire_when(stop, patience))
             try:
                 yield
             finally:
-                ending.cancel()
-    except TimeoutError as error:
-        if limit.expired():
-            raise Stopped from error
-        raise
+                hearing.cancel()
+    except TimeoutError:
+        if not stop.is_set():
+            raise
+        raise Stopped from None
+
+
+async def _expire_when(stop: asyncio.Event, patience: asyncio.Timeout) -> None:
+    await stop.wait()
+    patience.reschedule(0)
 
 
 async def unless_stopped(stop: asyncio.Event, seconds: float) -> bool:

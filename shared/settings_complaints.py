@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from shared.errors import UsageError
 from shared.paths import printable
+from shared.secrets import redacted
 from shared.settings_schema import LEVEL, PREFIX, Key, known_at, leaf_at, leaves, nearest
 
 #: a value is quoted up to this length
@@ -25,7 +26,6 @@ _PLAIN = {
     "float_parsing": "not a number",
     "int_parsing": "not a whole number",
 }
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 class SettingsWrong(UsageError):
@@ -133,8 +133,3 @@ def quoted(value: Any) -> str:
     """A value as it may be shown: short, on one line, and without a password (S21)."""
     text = redacted(value) if isinstance(value, str) else str(value)
     return f"'{text}'" if len(text) <= LONGEST_QUOTE else f"'{text[:LONGEST_QUOTE]}…'"
-
-
-def redacted(text: str) -> str:
-    """A URL without the user and password in it (S21)."""
-    return _PASSWORD.sub("***", text)

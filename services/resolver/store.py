@@ -18,6 +18,7 @@ from pathlib import Path
 from services.resolver.contentbook import ContentBook
 from services.resolver.decisionbook import DecisionBook, decisions_in
 from services.resolver.outbox import Outbox
+from services.resolver.removalbook import RemovalBook
 from services.resolver.schema import SCHEMA
 from shared.errors import TransientError
 from shared.messages.resolution import GroupDecided
@@ -45,6 +46,7 @@ class DecisionStore:
             raise StoreUnavailable(str(error)) from error
         self.contents = ContentBook(self._db)
         self.decisions = DecisionBook(self._db)
+        self.removals = RemovalBook(self._db, self.decisions)
         self.outbox = Outbox(self._db)
 
     @contextlib.contextmanager

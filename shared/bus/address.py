@@ -31,6 +31,10 @@ class Address:
         return urlsplit(self.url).scheme in _ENCRYPTED
 
     @property
+    def has_password(self) -> bool:
+        return urlsplit(self.url).password is not None
+
+    @property
     def stays_on_this_host(self) -> bool:
         host = urlsplit(self.url).hostname or ""
         try:

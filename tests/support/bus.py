@@ -88,6 +88,21 @@ class RunningBus:
         return steward
 
 
+async def until_purged(steward: Steward, stream: str) -> int:
+    """How many messages went, as soon as some may: acknowledgements and counts are on their way for a moment."""
+    async with asyncio.timeout(20):
+        while not (count := (await steward.purge_consumed(worth_it=1))[stream]):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return count
+
+
+async def until_backlog(bus: JetStreamBus, consumer: str, wanted: int) -> None:
+    """The server counts a message for its consumers a moment after it is stored."""
+    async with asyncio.timeout(20):
+        while await bus.backlog(consumer) != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def halt(pid: int) -> None:
     """SIGSTOP, and wait until every thread of the process stands."""
     os.kill(pid, signal.SIGSTOP)
@@ -118,7 +133,7 @@ async def _operator(url: str) -> Client | None:
     client = Client()
     try:
         await client.connect(url, user="operator", password="x", allow_reconnect=False, error_cb=_quiet)
-    except nats.errors.Error:
+    except (nats.errors.Error, OSError):  # refused, or cut off by the reload itself
         await client.close()
         return None
     return client

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -59,16 +57,3 @@ async def test_setup_declares_and_the_steward_stays_until_it_is_told(tmp_path: P
             eventually(well)
             assert end(process) == 0
         assert not well()
-
-
-@pytest.mark.parametrize("service", ["watcher", "analyser", "resolver"])
-def test_a_service_that_waits_for_its_bus_ends_at_once_when_told(tmp_path: Path, service: str) -> None:
-    """Else every stop of a deployment whose server stopped first would end in a SIGKILL."""
-    config, log = tmp_path / "photosift.yaml", tmp_path / f"{service}.log"
-    (tmp_path / "photos").mkdir()
-    nobody = f"nats://127.0.0.1:{free_port()}"
-    config.write_text(json.dumps({"roots": [str(tmp_path / "photos")], "nats_url": nobody}))
-    with running(service, "--config", config, state=tmp_path / "state") as process:
-        eventually(lambda: "bus.server_awaited" in log.read_text())
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0

@@ -19,13 +19,15 @@ from shared.bus.accounts import Credential, inbox_prefix
 from shared.bus.address import Address, NotTrusted, address
 from shared.bus.jetstream.answers import NotDeclared, TooLong, checked
 from shared.bus.port import BusUnavailable, NotPermitted
+from shared.secrets import redacted
 
 log = structlog.get_logger()
 
 #: seconds the server may take to answer
 ANSWER_WITHIN = 5.0
 _RECONNECT_EVERY = 0.25
-_PAUSE_BEFORE_A_SECOND_LOOK = 1.0
+#: seconds between two looks at the client, and how often it may be found without a connection before it is replaced
+_LOOK_EVERY, _PATIENT_LOOKS = 1.0, 15
 #: a link that is open only at this end is given up after 20-30 s (bus.md, traps)
 _PING_EVERY = 10
 _CLOSED_WITHIN = 2.0
@@ -51,6 +53,7 @@ class Link:
         #: of the questions that are out: an answer to them cannot come over another connection
         self._deadlines: set[asyncio.Timeout] = set()
         self._revival: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def open(self, patience: float) -> None:
         """Connect, waiting for the server for ``patience`` seconds.
@@ -61,16 +64,18 @@ class Link:
         deadline, said = loop.time() + patience, False
         while True:
             try:
-                return await self._connect()
+                await self._connect()
+                self._watching = asyncio.create_task(self._watch(), name=f"watch {self.user}")
+                return
             except (OSError, nats.errors.Error, TimeoutError) as error:
                 if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
                     raise NotTrusted(f"{self._url}: {error}") from error
                 if "authorization" in str(error).lower():  # no class of its own while connecting
-                    raise NotPermitted(f"user {self.user} at {self._url}: wrong password") from error
+                    raise NotPermitted(f"user {self.user} at {redacted(self._url)}: wrong password") from error
                 if loop.time() >= deadline:
-                    raise BusUnavailable(f"no answer from {self._url}: {error!r}") from error
+                    raise BusUnavailable(f"no answer from {redacted(self._url)}: {error!r}") from error
                 if not said:
-                    log.warning("bus.server_awaited", url=self._url, user=self.user, error=str(error))
+                    log.warning("bus.server_awaited", url=redacted(self._url), user=self.user, error=str(error))
                     said = True
             await asyncio.sleep(_RECONNECT_EVERY)
 
@@ -119,8 +124,6 @@ class Link:
         return {"tls": self._address.context(), "tls_handshake_first": True} if self._address.is_encrypted else {}
 
     async def _on_error(self, error: Exception) -> None:
-        # the client's own closing may fail halfway (a reset connection in its drain), and then tells nobody
-        asyncio.get_running_loop().call_later(_PAUSE_BEFORE_A_SECOND_LOOK, self._revive_if_closed)
         if refused := _REFUSED.search(str(error)):
             self._refused.add(refused.group(2))
             log.warning("bus.operation_refused", user=self.user, what=refused.group(1), subject=refused.group(2))
@@ -128,6 +131,19 @@ class Link:
             log.warning("bus.messages_missed", user=self.user, subject=error.subject)
         else:  # attempts to reconnect: the loss was said once
             log.debug("bus.connection_troubled", user=self.user, error=repr(error))
+
+    async def _watch(self) -> None:
+        """The client's own closing and reconnecting may fail halfway (a reset connection in a drain), and then it tells
+        nobody: look at it now and then, and replace one that is closed, or does not come back by itself."""
+        lost = 0
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            lost = 0 if self.is_up else lost + 1
+            self._revive_if_closed()
+            if lost >= _PATIENT_LOOKS and not self._client.is_closed:
+                lost = 0
+                with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+                    await self._client.close()
 
     def _revive_if_closed(self) -> None:
         if self._client.is_closed and not self._closing and (self._revival is None or self._revival.done()):
@@ -243,9 +259,10 @@ class Link:
     async def close(self) -> None:
         """Send what is pending and disconnect; never waits for a server that is away."""
         self._closing = True
-        if self._revival is not None:
-            self._revival.cancel()
-            await asyncio.gather(self._revival, return_exceptions=True)
+        helpers = [task for task in (self._watching, self._revival) if task is not None]
+        for task in helpers:
+            task.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
         try:
             if self._client.is_connected:
                 await self._client.flush(2)

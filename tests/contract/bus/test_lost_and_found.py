@@ -8,7 +8,6 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
 import structlog.testing
 
 from shared.bus.consuming import publish_patiently, work_through
@@ -68,7 +67,6 @@ async def test_the_health_check_says_which_connection_is_lost(bus: RunningBus) -
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.long  # on a machine with more load than processors, nats-py's own closing can get stuck: open, in the notes
 async def test_g7_a_connection_that_the_server_ended_for_good_is_made_again(bus: RunningBus) -> None:
     """A changed password makes nats-py give up; it may be changed back, or the right one come with a restart."""
     analyser, watcher = await bus.connect("analyser"), await bus.connect("watcher")

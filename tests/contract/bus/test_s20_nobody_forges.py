@@ -28,11 +28,17 @@ from shared.bus.port import Delivery, NotPermitted
 from shared.messages.envelope import encode
 from tests.support.bus import RunningBus, running_bus
 from tests.support.deployed import deployed_bus
-from tests.support.messages import confirm, done, envelope_of, settled, take
+from tests.support.messages import confirm, done, due, envelope_of, removal_done, remove, settled, take
 
 COMMAND = encode(envelope_of(take()))
 OUTCOME = encode(envelope_of(done()))
-FORGERIES = {"photosift.cmd.take": COMMAND, "photosift.out.command-done": OUTCOME}
+FORGERIES = {
+    "photosift.cmd.take": COMMAND,
+    "photosift.cmd.remove": encode(envelope_of(remove())),
+    "photosift.out.command-done": OUTCOME,
+    "photosift.out.item-due": encode(envelope_of(due())),
+    "photosift.out.removal-done": encode(envelope_of(removal_done())),
+}
 
 STRANGERS = ("watcher", "analyser", "resolver-data", "person", "audit")
 #: every consumer there is, as whoever forges would try them
@@ -100,7 +106,8 @@ async def test_s20_a_forged_message_is_refused_by_the_server(bus: RunningBus, us
 
 
 @pytest.mark.parametrize(
-    ("user", "subject"), [("resolver", "photosift.out.command-done"), ("executor", "photosift.cmd.take")]
+    ("user", "subject"),
+    [("resolver" if ".out." in subject else "executor", subject) for subject in FORGERIES],
 )
 async def test_s20_resolver_and_executor_do_not_speak_for_each_other(bus: RunningBus, user: str, subject: str) -> None:
     steward = await bus.steward()

@@ -23,7 +23,7 @@ from shared.bus.names import RESOLVER_REQ
 from shared.bus.port import BusUnavailable
 from shared.bus.server import BundledServer
 from shared.errors import UsageError
-from tests.support.bus import RunningBus
+from tests.support.bus import RunningBus, until_backlog
 from tests.support.messages import confirm, settled
 
 SOON = 20.0
@@ -76,7 +76,7 @@ async def test_messages_outlive_an_orderly_stop(tmp_path: Path) -> None:
             await setup(server.url, server.credentials)
             watcher = await connect(server.url, server.credentials, service="watcher")
             await watcher.publish(settled(version=expected))
-            assert await watcher.backlog("analyser-fs-") == expected
+            await until_backlog(watcher, "analyser-fs-", expected)
             await watcher.close()
         finally:
             await server.stop()

@@ -25,6 +25,12 @@ def test_s21_passwords_do_not_cross_a_network_readable(passwords: Path, url: str
         running_bus(Settings(nats_url=url, nats_credentials_dir=passwords / "person"))
 
 
+def test_s21_nor_does_one_that_stands_in_the_address() -> None:
+    with pytest.raises(UsageError, match="tls://") as told:
+        running_bus(Settings(nats_url="nats://somebody:of-value@nas"))
+    assert "of-value" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("url", "plaintext"),
     [("tls://nas", False), ("nats://127.0.0.1:1", False), ("nats://[::1]:1", False), ("nats://nats", True)],

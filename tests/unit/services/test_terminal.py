@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from services.cli.moments import moment, moment_text
 from services.terminal import PHASES, ApplyCount, Asker, BarProgress, Phase, PlainProgress, shown_progress, size_text
-from services.terminal_report import Invocation, write_outcome
+from services.terminal_report import Invocation, cells, common_folder, write_outcome
 from tests.unit.services.test_cli import REPORT, ROWS
 
 
@@ -74,6 +75,15 @@ def test_a_table_on_a_terminal_escapes_control_characters(monkeypatch: pytest.Mo
     assert "\x1b[2J" not in out.getvalue()
     assert "Group 1" in shown
     assert "higher-pixel-count" in shown
+
+
+def test_a_table_names_the_folder_of_a_group_once_and_the_files_below_it() -> None:
+    assert common_folder([b"/photos/2024/a.jpg", b"/photos/2024/b.jpg"]) == b"/photos/2024"
+    assert common_folder([b"/photos/a.jpg", b"/photos/2024/b.jpg"]) == b"/photos"
+    assert common_folder([b"/photos/a.jpg", b"/phone/a.jpg"]) == b""
+    [row] = [replace(ROWS[0], path=b"/photos/2024/a.jpg")]
+    assert cells(row, below=b"/photos")[1] == "2024/a.jpg"
+    assert cells(row)[1] == "/photos/2024/a.jpg", "in a pipe, and where nothing is shared, the whole path"
 
 
 def test_nothing_to_do_is_not_asked_about() -> None:

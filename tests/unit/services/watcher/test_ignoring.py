@@ -12,6 +12,7 @@ from services.watcher.ignoring import (
     extension_of,
     file_skip,
     folder_skip,
+    managed_and_not_allowed,
     managed_folder_of,
     manager_by,
     normalised,
@@ -185,3 +186,23 @@ def test_s24_the_innermost_managed_folder_is_found() -> None:
 def test_s24_a_library_is_managed_by_its_own_name() -> None:
     assert managed_folder_of(b"Mine.photoslibrary/originals/1/a.jpg", ()) == b"Mine.photoslibrary"
     assert managed_folder_of(b"Previews.lrdata/a.jpg", ()) == b"Previews.lrdata"
+
+
+@pytest.mark.parametrize(
+    ("markers", "allowed", "above", "closed"),
+    [
+        ([], [], False, None),
+        ([], [], True, b""),
+        ([], [b""], True, None),
+        ([b""], [b""], False, None),
+        ([b""], [b"phone"], False, None),
+        ([b"phone"], [b""], False, b"phone"),
+        ([b"phone"], [b""], True, b"phone"),
+        ([b"", b"phone"], [b"", b"phone"], True, None),
+        ([b"phone", b"phone/DCIM"], [b"phone"], False, b"phone/DCIM"),
+    ],
+)
+def test_s24_a_word_opens_its_folder_and_no_managed_one_inside(
+    markers: list[bytes], allowed: list[bytes], above: bool, closed: bytes | None
+) -> None:
+    assert managed_and_not_allowed(b"phone/DCIM/a.jpg", markers, allowed, from_above=above) == closed

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bus.jetstream.steward import consumer_config, floor, stream_config
+from shared.bus.jetstream.steward import COUNTED_WITHIN, Mark, consumer_config, floor, stream_config
 from shared.bus.topology import declared
 
 PARTITIONS = 4
@@ -39,6 +39,22 @@ def test_s18_nothing_unacknowledged_is_ever_below_the_floor(stream: list[int], d
 def test_with_all_acknowledged_everything_may_go() -> None:
     stream = [0, 1, 2, 2]
     assert floor(4, [info(stream, p, {1, 2, 3, 4}, set()) for p in range(PARTITIONS)]) == 4
+
+
+def test_s18_what_a_stream_held_a_moment_ago_counts_as_not_yet_counted() -> None:
+    mark = Mark()
+    assert mark.counted(5, now=0.0) == 0
+    assert mark.counted(9, now=COUNTED_WITHIN / 2) == 0
+    assert mark.counted(12, now=COUNTED_WITHIN) == 5
+    assert mark.counted(20, now=COUNTED_WITHIN * 1.5) == 5
+    assert mark.counted(20, now=COUNTED_WITHIN * 2) == 12
+
+
+def test_s18_a_stream_that_was_made_anew_is_counted_from_its_beginning() -> None:
+    mark = Mark()
+    mark.counted(900, now=0.0)
+    assert mark.counted(3, now=COUNTED_WITHIN) == 3
+    assert mark.counted(4, now=COUNTED_WITHIN * 2) == 3
 
 
 def test_a_consumer_that_is_not_there_may_need_everything() -> None:
