@@ -155,7 +155,8 @@ def opened(home: Path = CACHE / "containers") -> Iterator[Podman]:
             tried = podman.run(["podman", "info"], timeout=60, check=False)
             if tried.returncode:
                 raise NoPodman(f"podman does not work here: {tried.stderr.strip()[-300:]}")
-            podman("rm", "--all", "--force")  # of a run that was killed
+            for left in (("rm", "--all"), ("network", "prune")):
+                podman(*left, "--force")  # of a run that was killed
             yield podman
         _sweep_cgroups()
 
