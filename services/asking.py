@@ -85,7 +85,9 @@ def audit_access(settings: Settings) -> str:
     if not settings.nats_url and holder_of(state_dir(settings), "nats") is None:
         raise UsageError("no photosift is running on this state folder (photosift run), and nats_url is empty")
     home = running_bus(settings)
-    told = {"NATS_URL": home.url}
+    told = {"NATS_URL": home.where.url}
+    if home.where.ca_file:
+        told["NATS_CA"] = str(home.where.ca_file)
     if "audit" in home.credentials:
         audit = home.credentials["audit"]
         told |= {"NATS_USER": audit.user, "NATS_PASSWORD": audit.password}

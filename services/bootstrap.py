@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import structlog
@@ -18,6 +18,7 @@ from services.indexplaces import opened_index, take, watch_index
 from services.reconciling import Reconciling
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
+from services.stats import stats_server
 from services.terminal import ApplyChoice
 from services.watcher.executor import AskedFor, any_command
 from services.watcher.eyes import Eyes
@@ -33,7 +34,7 @@ from shared.config import Settings
 from shared.errors import UsageError
 from shared.index.port import Index
 from shared.lifecycle import Service, given_up_on, run
-from shared.telemetry.health import Health, StatsServer
+from shared.telemetry.health import Health
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         settings, health = fenced(settings, home), Health()
         deciding = settings.model_copy(update={"action": "propose"}) if apply else settings
         acting = settings.model_copy(update={"action": apply.action}) if apply else settings
-        steward = await Steward.connect(home.url, home.credentials)
+        steward = await Steward.connect(home.where, home.credentials)
         stack.push_async_callback(steward.close)
         index = await opened_index(stack, settings, writable=True)
         watch_index(index, health)
@@ -97,7 +98,7 @@ async def _steward(stack: AsyncExitStack, home: BusHome) -> Steward | None:
     """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
     if home.credentials and "setup-data" not in home.credentials:
         return None
-    steward = await Steward.connect(home.url, home.credentials)
+    steward = await Steward.connect(home.where, home.credentials)
     stack.push_async_callback(steward.close)
     return steward
 
@@ -182,29 +183,9 @@ async def _resolver(
     return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
 
 
-@contextlib.contextmanager
-def stats_server(settings: Settings, health: Health) -> Iterator[None]:
-    """Metrics and health, where the settings want them. Raises ``UsageError`` when the port is taken."""
-    if not settings.stats_enabled:
-        yield
-        return
-    try:
-        server = StatsServer(settings.stats_host, settings.stats_port, health)
-    except OSError as error:
-        where = f"{settings.stats_host}:{settings.stats_port}"
-        raise UsageError(
-            f"metrics cannot listen on {where}: {error.strerror}; set stats_port (0: a free one)"
-        ) from error
-    log.info("bootstrap.stats_served", url=f"http://{settings.stats_host}:{server.port}")  # 0 asked for a free port
-    try:
-        yield
-    finally:
-        server.close()
-
-
 @contextlib.asynccontextmanager
 async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tuple[Service, ...], Health]]:
-    """The watcher, the analyser or the resolver alone, on an external bus."""
+    """The watcher, the analyser, the resolver or the steward alone, on an external bus."""
     async with AsyncExitStack() as stack:
         if not settings.nats_url:
             raise UsageError(
@@ -215,6 +196,10 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
         if name == "watcher":
             yield await _watcher_alone(stack, home, settings, health), health
             return
+        if name == "steward":
+            steward = await _steward(stack, home)
+            yield ((steward,) if steward else ()), health
+            return
         index = await opened_index(stack, settings, writable=name == "analyser", patience=math.inf)
         watch_index(index, health)
         make = _analyser if name == "analyser" else _resolver
@@ -222,9 +207,9 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
 
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:
-    """Run one service on an external bus until ``stop`` is set."""
+    """Run one service on an external bus until ``stop`` is set. Raises ``Stopped`` if it still waited for it."""
     async with AsyncExitStack() as stack:
-        async with given_up_on(stop):  # a bus that does not answer is waited for
+        async with given_up_on(stop):
             services, health = await stack.enter_async_context(one_service(name, settings))
         with stats_server(settings, health):
             await run(services, stop)

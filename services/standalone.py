@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from services.bootstrap import all_in_one, stats_server
+from services.bootstrap import all_in_one
 from services.crew import Crew
 from services.following import Following
 from services.look import Look, teller
 from services.report import Row, rows
+from services.stats import stats_server
 from services.terminal import ApplyChoice, ApplyCount, Progress
 from shared.config import Settings
 from shared.lifecycle import given_up_on, run

@@ -200,11 +200,22 @@ class Settings(Section):
     stats_enabled: bool = Field(True, description="Serve metrics and health.")
     stats_port: int = Field(8000, ge=0, le=65535, description="Port of metrics and health; 0: a free one.")
     stats_host: str = Field(
-        "127.0.0.1", description="Address of metrics and health; loopback unless you fence it yourself."
+        "127.0.0.1", description="Address of metrics and health; beyond loopback stats_token_file is needed."
+    )
+    stats_token_file: File = Field(
+        None, description="File with the token that metrics and readiness ask for (Authorization: Bearer ...)."
     )
     state_dir: Folder = Field(None, description="Where photosift remembers; unset: the user's state folder.")
     nats_url: BusUrl = Field("", description="The bus; empty: the bundled server.")
     nats_credentials_dir: Folder = Field(None, description="Folder with the users' passwords of an external bus.")
+    nats_ca_file: File = Field(
+        None, description="Certificates (PEM) that vouch for the bus at a tls:// address; unset: the system's own."
+    )
+    nats_plaintext: bool = Field(
+        False,
+        description="Passwords of the bus may cross a network readable (nats:// beyond loopback): only where that network is yours "
+        "alone, such as the one between containers of one host.",
+    )
     nats_sync: Literal["always", "fast"] = Field(
         "always",
         description="always: every message is on disk before it counts. fast: a power cut may cost minutes of repeated work.",
@@ -247,6 +258,12 @@ class Settings(Section):
         for root in self.roots:
             if self.target is not None and root.path.is_relative_to(self.target):
                 raise ValueError(f"target is, or contains, the root {root.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_are_looked_at(self) -> Settings:
+        if self.nats_ca_file is not None and not self.nats_url.startswith(("tls://", "wss://")):
+            raise ValueError("nats_ca_file says nothing unless nats_url starts with tls://")
         return self
 
     @model_validator(mode="after")

@@ -59,7 +59,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=examples("photosift analyse ~/Pictures -t 2"))(analyse)
     app.command(epilog=examples("photosift demo"))(demo)
     for service in (watcher, analyser, resolver):
-        app.command(epilog=examples(f"PHOTOSIFT_NATS_URL=nats://nas:4222 photosift {service.__name__}"))(service)
+        app.command(epilog=examples(f"PHOTOSIFT_NATS_URL=tls://nas:4222 photosift {service.__name__}"))(service)
 
 
 def scan(

@@ -10,9 +10,11 @@ from typing import Any
 import structlog
 
 from shared.bus.accounts import Credential, grant_of
+from shared.bus.address import Address
+from shared.bus.jetstream.answers import NotDeclared
 from shared.bus.jetstream.bus import close_links, open_links
 from shared.bus.jetstream.counting import Counter, unfinished
-from shared.bus.jetstream.link import Link, NotDeclared
+from shared.bus.jetstream.link import Link
 from shared.bus.port import BusUnavailable
 from shared.bus.topology import DUPLICATE_WINDOW, STORED, Account, Consumer, Stream, Topology, declared
 from shared.errors import PermanentError
@@ -37,13 +39,17 @@ COUNTED_WITHIN = 1.0
 
 
 async def setup(
-    url: str, credentials: Mapping[str, Credential], topology: Topology | None = None, *, first_here: bool = False
+    where: str | Address,
+    credentials: Mapping[str, Credential],
+    topology: Topology | None = None,
+    *,
+    first_here: bool = False,
 ) -> None:
     """Declare or update everything; what is as it should be stays untouched. Raises as ``Steward.connect``.
 
     ``first_here``: nobody else is connected yet, so what was delivered and not answered has lost its worker.
     """
-    steward = await Steward.connect(url, credentials, topology=topology)
+    steward = await Steward.connect(where, credentials, topology=topology)
     try:
         await steward.declare()
         if first_here:
@@ -65,14 +71,14 @@ class Steward:
     @classmethod
     async def connect(
         cls,
-        url: str,
+        where: str | Address,
         credentials: Mapping[str, Credential],
         *,
         topology: Topology | None = None,
         patience: float = 30.0,
     ) -> Steward:
-        """Raises ``BusUnavailable``, ``NotPermitted``, ``UsageError``."""
-        links = await open_links(url, credentials, service="steward", patience=patience)
+        """Raises ``BusUnavailable``, ``NotPermitted``, ``NotTrusted``, ``UsageError``."""
+        links = await open_links(where, credentials, service="steward", patience=patience)
         return cls(links, topology or declared())
 
     async def close(self) -> None:

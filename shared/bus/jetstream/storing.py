@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.bus.jetstream.link import Link, TooLong, checked
+from shared.bus.jetstream.answers import TooLong, checked
+from shared.bus.jetstream.link import Link
 from shared.bus.topology import LONGEST_STORED
 from shared.clock import Clock, utc
 from shared.messages.base import Message, digest_id
