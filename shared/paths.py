@@ -78,8 +78,11 @@ def partition_of(file_id: str) -> int:
 
 
 def to_text(raw: bytes) -> tuple[str, str | None]:
-    """``(text, base64)`` for a message: the base64 only where the text does not give the bytes back."""
-    text = raw.decode("utf-8", "replace")
+    """``(text, base64)`` for a message: the base64 only where the text does not give the bytes back.
+
+    Bytes that are no UTF-8 are escaped as ``printable`` does it, so that a person finds one name everywhere.
+    """
+    text = raw.decode("utf-8", "backslashreplace")
     if text.encode() == raw:
         return text, None
     return text, b64encode(raw).decode()
@@ -96,6 +99,18 @@ def from_text(text: str, encoded: str | None) -> bytes:
 
 
 def printable(raw: bytes | str) -> str:
-    """Text that is safe on a terminal and in a log line: what could move a cursor or reverse a name is escaped."""
-    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
+    """Text that is safe on a terminal and in a log line: what could move a cursor or reverse a name is escaped.
+
+    A name that is not UTF-8 reads the same whether it comes as bytes or as Python's text for them.
+    """
+    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else _with_escapes(raw)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _with_escapes(text: str) -> str:
+    """``os.fsdecode`` hides bytes that are no UTF-8 in surrogates; any other surrogate is no text either."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _is_name(text) else text
+
+
+def _is_name(text: str) -> bool:
+    return not any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in text)

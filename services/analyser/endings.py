@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from shared.imaging import headers, tiff
 from shared.imaging.kinds import RAW_KINDS
+from shared.words import counted
 
 #: so many zeros at the end of the data are a doubt: the block in which file systems and uploads leave holes
 ZEROS = 4096
@@ -144,7 +145,7 @@ def _webp(data: bytes) -> Ending:
     """The size that RIFF declares. VP8 has no checksum."""
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
-        return _cut(f"the file ends {end - len(data)} bytes before the size it declares")
+        return _cut(f"the file ends {counted(end - len(data), 'byte')} before the size it declares")
     last = _last_chunk_end(data, end)
     return _cut("its last chunk reaches beyond its end") if last > len(data) else _up_to(data, min(last, end))
 
@@ -168,7 +169,7 @@ def _bmp(data: bytes) -> Ending:
     pixels = size if packed in (1, 2) else (abs(width) * bits + 31) // 32 * 4 * abs(height)
     end = start + pixels
     if end > len(data):
-        return _cut(f"the file ends {end - len(data)} bytes before its last row")
+        return _cut(f"the file ends {counted(end - len(data), 'byte')} before its last row")
     return _up_to(data, end)
 
 
@@ -180,7 +181,7 @@ def _tiff(data: bytes) -> Ending:
     ranges = [r for d in found for r in d.ranges]
     end = max((last for _, last in ranges), default=0)
     if end > len(data):
-        return _cut(f"picture data reaches {end - len(data)} bytes beyond the end of the file")
+        return _cut(f"picture data reaches {counted(end - len(data), 'byte')} beyond the end of the file")
     ends = {end, *(d.ranges[-1][1] for d in found if d.ranges)}
     return next((e for e in (_up_to(data, end) for end in sorted(ends)) if e.doubt), _WHOLE)
 
@@ -204,9 +205,8 @@ def _boxes(data: bytes, kind: str) -> Ending:
         if size < 8 or not _is_box(name, seen):  # something else follows the container
             break
         if at + size > len(data):
-            return _cut(
-                f"its {name.decode('latin-1')} box reaches {at + size - len(data)} bytes beyond the end of the file"
-            )
+            missing = counted(at + size - len(data), "byte")
+            return _cut(f"its {name.decode('latin-1')} box reaches {missing} beyond the end of the file")
         at += size
         seen.add(name)
         bodies += [at] if name in _PIXEL_BOXES else []

@@ -11,6 +11,7 @@ from services.resolver.rounds import Rounds, portions_of
 from shared.index.port import Index
 from shared.messages.requests import ApplyRequested
 from shared.messages.resolution import ApplyAccepted
+from shared.words import are, counted, verb
 
 #: the side of a request's memory where the answer stands
 _ANSWER = "apply"
@@ -48,16 +49,20 @@ def _answer(request: ApplyRequested, cause: str, rounds: Rounds, explanation: st
             request_id=request.request_id,
             batch_id=request.request_id,
             commands=count,
-            explanation=f"{count} files are asked to be taken" + (f"; {explanation}" if explanation else ""),
+            explanation=_asked(count) + (f"; {explanation}" if explanation else ""),
         )
         store.outbox.put(answer, cause)
         store.decisions.remember(request.request_id, _ANSWER, answer.model_dump_json())
 
 
+def _asked(count: int) -> str:
+    return f"{are(count, 'file')} asked to be taken"
+
+
 def _limits(left_out: int, held_up: int) -> str:
     parts = []
     if left_out:
-        parts.append(f"{left_out} more than were shown are left for another time")
+        parts.append(f"{counted(left_out, 'file')} more than shown {verb(left_out, 'is', 'are')} left for another time")
     if held_up:
-        parts.append(f"{held_up} groups wait for earlier commands")
+        parts.append(f"{counted(held_up, 'group')} {verb(held_up, 'waits', 'wait')} for earlier commands")
     return "; ".join(parts)

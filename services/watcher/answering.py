@@ -14,6 +14,7 @@ from shared.errors import PhotosiftError
 from shared.messages.outcomes import RequestAnswered
 from shared.messages.requests import AdoptRequested, AllowRequested, ConfirmRequested, Request, RestoreRequested
 from shared.paths import PhotoPath, printable
+from shared.words import are, counted, verb, were
 
 #: how many of the files that stay are named in the answer
 NAMED = 5
@@ -31,7 +32,7 @@ class Answering:
         if not selected:
             return self.no(request, "nothing is held for that: nothing was put back"), ()
         done = self._restoring.restore(selected)
-        text = f"{len(done.back)} of {len(selected)} files are back{_staying(done)}"
+        text = f"{_back(len(done.back), len(selected))}{_staying(done)}"
         return self.answer(request, done=not done.stays, text=text, count=len(done.back)), done.back
 
     def adopt(self, request: AdoptRequested) -> RequestAnswered:
@@ -44,14 +45,14 @@ class Answering:
             found = self._b.ownership.adopt(request.root)
         except NotAdopted as error:
             return self.no(request, str(error))
-        text = f"root {request.root} is this photosift's now; {found} items were read back from their records"
+        text = f"root {request.root} is this photosift's now; {_read_back(found)}"
         return self.answer(request, done=True, text=text, count=found)
 
     def confirm_breaker(self, request: ConfirmRequested) -> RequestAnswered:
         if request.root is not None and request.root not in self._b.roots:
             return self.no(request, f"there is no root {printable(request.root)}")
         count = self._b.counters.confirm(request.root)
-        text = f"{count} acts and all refusals so far count no more; automatic acting goes on"
+        text = f"{counted(count, 'act')} and all refusals so far count no more; automatic acting goes on"
         return self.answer(request, done=True, text=text, count=count)
 
     def allow(self, request: AllowRequested) -> RequestAnswered:
@@ -86,7 +87,19 @@ def _staying(done: Restored) -> str:
         return ""
     named = "; ".join(why.explanation for _, why in _first(done.stays))
     more = f"; and {len(done.stays) - NAMED} more" if len(done.stays) > NAMED else ""
-    return f"; {len(done.stays)} stay where they are: {named}{more}"
+    stay = verb(len(done.stays), "stays where it is", "stay where they are")
+    return f"; {len(done.stays)} {stay}: {named}{more}"
+
+
+def _back(back: int, asked: int) -> str:
+    """``3 of 4 files are back``; where all are, just how many."""
+    if back == asked:
+        return f"{are(back, 'file')} back"
+    return f"{back} of {counted(asked, 'file')} {verb(back, 'is', 'are')} back"
+
+
+def _read_back(found: int) -> str:
+    return f"{were(found, 'item')} read back from {verb(found, 'its record', 'their records')}"
 
 
 def _first(stays: Sequence[tuple[Item, Stays]]) -> Sequence[tuple[Item, Stays]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shared.config import Breaker
+from shared.words import counted, were
 
 #: the sliding window, in seconds
 DAY = 86_400.0
@@ -70,9 +71,9 @@ def why_open(root: str, *, counts: Counts, files: dict[str, int], settings: Brea
         return f"{counts.refusals_in_a_row} refused or undone acts in a row; {_go_on(None)}"
     in_root = counts.acts.get(root, 0)
     if in_root >= limit(files.get(root, 0), settings):
-        return f"{in_root} files of root {root} were acted on within a day; {_go_on(root)}"
+        return f"{counted(in_root, 'file')} of root {root} were acted on within a day; {_go_on(root)}"
     if counts.total >= limit(sum(files.values()), settings):
-        return f"{counts.total} files were acted on within a day; {_go_on(None)}"
+        return f"{were(counts.total, 'file')} acted on within a day; {_go_on(None)}"
     return None
 
 

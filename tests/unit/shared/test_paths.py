@@ -93,3 +93,9 @@ def test_bad_base64_is_refused() -> None:
     for bad in ("!", "a", "YQ==\n", "YQ"):
         with pytest.raises(UnsafePath):
             from_text("a", bad)
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9.jpg", b"\xff\xfe", "é.jpg".encode(), b"\xed\xa0\x80"])
+def test_a_name_that_is_not_utf8_reads_the_same_everywhere(raw: bytes) -> None:
+    assert printable(raw) == printable(os.fsdecode(raw)) == printable(to_text(raw)[0])
+    assert from_text(*to_text(raw)) == raw

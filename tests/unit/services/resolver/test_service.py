@@ -377,7 +377,7 @@ class TestApplying:
             await at.person.publish(request(at_most=2))
             (answer,) = await at.heard_of(ApplyAccepted)
             assert answer.commands == len(at.all(TakeFile)) == 2
-            assert "1 more" in answer.explanation
+            assert "1 file more than shown is left" in answer.explanation
 
     async def test_a_request_delivered_twice_acts_once(self, tmp_path) -> None:
         async with bench(tmp_path, target="/target") as at, at.working() as service:
