@@ -18,6 +18,7 @@ from shared.errors import UsageError
 from shared.messages.analysis import Facts
 from shared.messages.base import FileStat
 from shared.paths import PhotoPath
+from shared.words import counted
 
 Role = Literal["library", "reference", "incoming", "backup"]
 
@@ -149,12 +150,22 @@ class Rule:
     key: Callable[[Candidate], Any]
     #: what a person reads of a file under this rule
     says: Callable[[Candidate], str]
+    #: the same to the last digit, where the two would read alike
+    says_exactly: Callable[[Candidate], str] | None = None
+
+    def compare(self, keeper: Candidate, other: Candidate) -> str:
+        """Both files under this rule, such that a person sees the difference."""
+        mine, its = self.says(keeper), self.says(other)
+        if mine == its and self.says_exactly:
+            mine, its = self.says_exactly(keeper), self.says_exactly(other)
+        return f"the keeper has {mine}, this one {its}"
 
 
 def _rules() -> Iterable[Rule]:
     for keys, says in _SAYINGS:
         for key in keys:
-            yield Rule(name=key.__name__.replace("_", "-"), key=key, says=says)
+            name = key.__name__.replace("_", "-")
+            yield Rule(name=name, key=key, says=says, says_exactly=_EXACTLY.get(key))
     yield Rule(name="contains-copy-in-file-name", key=doesnt_contain_copy_in_file_name, says=_name_says)
 
 
@@ -164,8 +175,8 @@ def _name_says(file: Candidate) -> str:
 
 _SAYINGS: tuple[tuple[tuple[Callable[[Candidate], Any], ...], Callable[[Candidate], str]], ...] = (
     ((higher_pixel_count, lower_pixel_count), lambda f: f"{f.facts.width} x {f.facts.height} pixels"),
-    ((more_exif_data, less_exif_data), lambda f: f"{f.facts.exif_tags} EXIF tags"),
-    ((bigger_file_size, smaller_file_size), lambda f: f"{f.stat.size} bytes"),
+    ((more_exif_data, less_exif_data), lambda f: counted(f.facts.exif_tags, "EXIF tag")),
+    ((bigger_file_size, smaller_file_size), lambda f: counted(f.stat.size, "byte")),
     (
         (newer_file_modification_date, older_file_modification_date),
         lambda f: f"modification time {_moment(f.stat.mtime_ns)}",
@@ -174,18 +185,27 @@ _SAYINGS: tuple[tuple[tuple[Callable[[Candidate], Any], ...], Callable[[Candidat
     ((doesnt_contain_copy_in_file_name,), _name_says),
     (
         (longer_file_name, shorter_file_name),
-        lambda f: f"a name of {_characters(f.path.name)} characters",
+        lambda f: f"a name of {counted(_characters(f.path.name), 'character')}",
     ),
     (
         (longer_folder_path, shorter_folder_path),
-        lambda f: f"a folder path of {_characters(_folder(f))} characters",
+        lambda f: f"a folder path of {counted(_characters(_folder(f)), 'character')}",
     ),
     (
         (longer_path, shorter_path),
-        lambda f: f"a path of {_characters(f.path.below(f.root_folder))} characters",
+        lambda f: f"a path of {counted(_characters(f.path.below(f.root_folder)), 'character')}",
     ),
     ((higher_score, lower_score), lambda f: f"score {f.score:.4f}"),
 )
+
+_EXACTLY: Mapping[Callable[[Candidate], Any], Callable[[Candidate], str]] = {
+    newer_file_modification_date: lambda f: f"modification time {_moment(f.stat.mtime_ns, fraction=True)}",
+    older_file_modification_date: lambda f: f"modification time {_moment(f.stat.mtime_ns, fraction=True)}",
+    smaller_distance: lambda f: f"mean distance {f.distance:.9f} to the group",
+    bigger_distance: lambda f: f"mean distance {f.distance:.9f} to the group",
+    higher_score: lambda f: f"score {f.score:.9f}",
+    lower_score: lambda f: f"score {f.score:.9f}",
+}
 
 #: every rule by its name
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _rules()}
@@ -225,8 +245,7 @@ def why(keeper: Candidate, other: Candidate, rules: Sequence[Rule]) -> str:
         return f"the keeper lies in a {keeper.role} root, the other in a {other.role} root"
     if name == BY_PATH:
         return "no rule tells them apart; the first by path is kept"
-    rule = RULES[name]
-    return f"{name}: the keeper has {rule.says(keeper)}, this one {rule.says(other)}"
+    return f"{name}: {RULES[name].compare(keeper, other)}"
 
 
 def _folder(file: Candidate) -> bytes:
@@ -238,7 +257,8 @@ def _characters(name: bytes) -> int:
     return len(name.decode("utf-8", "surrogateescape"))
 
 
-def _moment(nanoseconds: int) -> str:
+def _moment(nanoseconds: int, *, fraction: bool = False) -> str:
     """UTC; a time outside the calendar (a file system holds what it was told) is shown at its edge."""
-    seconds = min(max(nanoseconds // 1_000_000_000, 0), 253_402_300_799)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    shown = datetime.fromtimestamp(min(max(seconds, 0), 253_402_300_799), UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{shown}.{rest:09} UTC" if fraction else f"{shown} UTC"

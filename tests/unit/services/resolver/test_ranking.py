@@ -106,6 +106,33 @@ def test_a_modification_time_outside_the_calendar_is_still_said() -> None:
     assert "9999" in why(odd, candidate("b.jpg"), rules_named(["newer-file-modification-date"]))
 
 
+def test_two_times_in_one_second_are_told_apart_by_what_is_shown() -> None:
+    rules = rules_named(["newer-file-modification-date"])
+    newer = replace(BASE, stat=BASE.stat.model_copy(update={"mtime_ns": 1_700_000_000_250_000_000}))
+    older = replace(candidate("b.jpg"), stat=BASE.stat.model_copy(update={"mtime_ns": 1_700_000_000_000_000_009}))
+    assert why(newer, older, rules) == (
+        "newer-file-modification-date: the keeper has modification time 2023-11-14 22:13:20.250000000 UTC, "
+        "this one modification time 2023-11-14 22:13:20.000000009 UTC"
+    )
+    much_older = replace(older, stat=BASE.stat.model_copy(update={"mtime_ns": 1_600_000_000 * 10**9}))
+    assert "2023-11-14 22:13:20 UTC, this one modification time 2020-09-13 12:26:40 UTC" in why(
+        newer, much_older, rules
+    )
+
+
+@given(st.sampled_from(["smaller-distance", "higher-score"]), st.integers(1, 10**6))
+def test_what_decides_is_never_shown_as_the_same(name: str, billionths: int) -> None:
+    near, far = replace(BASE, distance=0.05), replace(candidate("b.jpg"), distance=0.05 + billionths * 1e-9)
+    keeper, other = rank([near, far], rules_named([name]))
+    mine, its = why(keeper, other, rules_named([name])).split("the keeper has ")[1].split(", this one ")
+    assert mine != its
+
+
+def test_one_tag_is_one_tag() -> None:
+    said = why(candidate("a.jpg", exif=1), candidate("b.jpg", exif=0), rules_named(["more-exif-data"]))
+    assert said.endswith("the keeper has 1 EXIF tag, this one 0 EXIF tags")
+
+
 def test_an_unknown_rule_is_named_with_those_that_exist() -> None:
     with pytest.raises(UnknownRule, match=r"nicest-photo.*higher-pixel-count"):
         rules_named(["nicest-photo"])
