@@ -77,7 +77,8 @@ class Imported:
 @dataclass(kw_only=True)
 class _Found:
     values: dict[str, Any] = field(default_factory=dict)
-    carried: list[tuple[str, str]] = field(default_factory=list)
+    #: old name, our name, and the value as it was taken over
+    carried: list[tuple[str, str, str]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
 
@@ -113,16 +114,15 @@ def _flat(section: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
 def import_values(old: Mapping[str, Any], *, base: Path) -> Imported:
     """[pure] ``old``: dotted names of the ancestor to texts and lists; ``base``: what its relative folders mean."""
     found = _Found()
-    for name, value in old.items():
+    for name, value in _in_order(old):
         if value is not None and name != "dry_run":
             _carry(name, value, found, base)
+    found.left += _unclear_dry_run(old)
     _drop_impossible_target(found)
     settings = Settings.model_validate(found.values)
     acting = _acting(old)
-    carried = tuple(
-        f"{name} -> {ours}: {one_line(value_of(settings, ours.split('.')))}" for name, ours in found.carried
-    )
-    keys = [("action",), *(tuple(ours.split(".")) for _, ours in found.carried)]
+    carried = tuple(f"{name} -> {ours}: {value}" for name, ours, value in found.carried)
+    keys = [("action",), *(tuple(ours.split(".")) for _, ours, _ in found.carried)]
     text = "".join(_head(acting, found.left)) + yaml_text(settings, keys)
     return Imported(text=text, carried=carried, left=tuple(found.left), acting=acting)
 
@@ -134,12 +134,21 @@ def _carry(name: str, value: Any, found: _Found, base: Path) -> None:
         return
     values = _nested(ours, _translated(name, value, found))
     try:
-        Settings.model_validate(placed(values, base))
+        alone = Settings.model_validate(placed(values, base))
     except ValidationError as error:
         found.left.append(f"{name}: {printable(one_line(value))}: {error.errors()[0]['msg']}")
         return
+    other = next((old for old, taken, _ in found.carried if taken == ours), None)
+    if other is not None:
+        found.left.append(f"{name}: {printable(one_line(value))}: {other} says the same and counts")
+        return
     _overlay(found.values, placed(values, base))
-    found.carried.append((name, ours))
+    found.carried.append((name, ours, one_line(value_of(alone, ours.split(".")))))
+
+
+def _in_order(old: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Of two names for one setting the program's own comes first, whatever the order of the file."""
+    return sorted(old.items(), key=lambda item: item[0] == "daemon.timeout")
 
 
 def _nested(dotted: str, value: Any) -> dict[str, Any]:
@@ -225,14 +234,28 @@ def _drop_impossible_target(found: _Found) -> None:
         Settings.model_validate(found.values)
     except ValidationError as error:
         target = found.values.pop("target")
-        found.carried = [pair for pair in found.carried if pair[1] != "target"]
+        found.carried = [each for each in found.carried if each[1] != "target"]
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         found.left.append(f"deduplication.duplicates_target_directory: {printable(str(target))}: {why}")
 
 
+_YES, _NO = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f")
+
+
+def _dry_run(old: Mapping[str, Any]) -> str:
+    return str(old.get("dry_run", "true")).strip().lower()
+
+
+def _unclear_dry_run(old: Mapping[str, Any]) -> list[str]:
+    said = _dry_run(old)
+    if said in (*_YES, *_NO):
+        return []
+    return [f"dry_run: {printable(said)}: neither true nor false; taken for true"]
+
+
 def _acting(old: Mapping[str, Any]) -> str:
     """What the ancestor did: with ``dry_run: false`` and no target it deletes."""
-    if str(old.get("dry_run", "true")).strip().lower() not in ("false", "no", "off", "0", "n", "f"):
+    if _dry_run(old) not in _NO:
         return "py-image-dedup only listed duplicates (dry_run: true); photosift proposes, too"
     if old.get("deduplication.duplicates_target_directory"):
         return (

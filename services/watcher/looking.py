@@ -266,7 +266,10 @@ def _exists(folder: int, path: bytes) -> bool:
 
 def _skip_of_kind(mode: int) -> Skip | None:
     if stat.S_ISLNK(mode):
-        return Skip(SYMBOLIC_LINK, "a symbolic link: the file it names is looked at where it lies")
+        return Skip(
+            SYMBOLIC_LINK,
+            "a symbolic link is not followed; what it names is looked at only where it lies below a root itself",
+        )
     return None if stat.S_ISREG(mode) else Skip(NOT_A_FILE, "neither a file nor a folder")
 
 

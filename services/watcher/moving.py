@@ -45,17 +45,22 @@ class Moving:
         """Whether the target can take files of this root. Marks it as a target (S22)."""
         if self._target is None:
             return Refusal(code="target-not-mine", explanation="no target is set")
+        made: list[Path] = []
         try:
-            self._make_target()
+            self._make_target(made)
             with self._disk.open_root(self._target) as target:
-                return self._fits(root, target) or self._recognise(target, confirmed=confirmed)
+                refusal = self._fits(root, target)
+                if refusal is not None:
+                    _take_back(made)
+                return refusal or self._recognise(target, confirmed=confirmed)
         except (PhotosiftError, OSError) as error:
             return Refusal(code="target-not-there", explanation=f"the target {self._target} cannot be used: {error}")
 
-    def _make_target(self) -> None:
+    def _make_target(self, made: list[Path]) -> None:
         """A target that was never used may be made; one that was used is missed, not made anew (S14)."""
         assert self._target is not None
         if self._file.meta(f"target:{self._target}") is None:
+            made += [folder for folder in (self._target, *self._target.parents) if not folder.exists()]
             self._target.mkdir(parents=True, exist_ok=True)
 
     def _fits(self, root: TreeRoot, target: TreeRoot) -> Refusal | None:
@@ -145,6 +150,13 @@ class Moving:
                 self._disk.release(private)
             return refusal
         return None
+
+
+def _take_back(made: list[Path]) -> None:
+    """Folders that were made for a target which cannot be used, the deepest first; only what is still empty goes."""
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 def _record_name(record: Record) -> bytes:

@@ -142,6 +142,23 @@ def test_variables_are_carried_over_with_lists_separated_by_commas(tmp_path: Pat
     assert [line.partition(":")[0] for line in found.left] == ["elasticsearch.host", "PY_IMAGE_DEDUP_MAGIC"]
 
 
+@pytest.mark.parametrize("order", ["timeout: 45, processing_timeout: 1m", "processing_timeout: 1m, timeout: 45"])
+def test_of_two_names_for_one_setting_one_counts_and_the_other_is_said_as_it_was(tmp_path: Path, order: str) -> None:
+    found, ours = imported(tmp_path, f"py_image_dedup: {{daemon: {{{order}}}}}")
+    assert found.carried == ("daemon.processing_timeout -> watch.settle_seconds: 60",)
+    assert found.left == ('daemon.timeout: "45": daemon.processing_timeout says the same and counts',)
+    assert ours.watch.settle_seconds == 60
+    found, ours = imported(tmp_path, "py_image_dedup: {daemon: {timeout: 45}}")
+    assert found.carried == ("daemon.timeout -> watch.settle_seconds: 45",)
+    assert ours.watch.settle_seconds == 45
+
+
+def test_a_dry_run_that_is_neither_true_nor_false_is_said(tmp_path: Path) -> None:
+    found, _ = imported(tmp_path, "py_image_dedup: {dry_run: maybe}")
+    assert found.left == ("dry_run: maybe: neither true nor false; taken for true",)
+    assert "only listed" in found.acting
+
+
 def test_every_old_setting_but_dry_run_has_an_answer() -> None:
     old = [
         "dry_run",

@@ -81,6 +81,7 @@ def test_s11_a_target_in_memory_is_refused_unless_the_root_lies_there_too(tmp_pa
         stage.pair()
         with stage.hand("move") as hand:
             assert hand.executor.take(stage.command(action="move")).code == "target-volatile"
+        assert not stage.target.exists(), "what was made for it is taken back"
         (tmp_path / "2").mkdir()
         paths = {"photos": place.folder / "photos", "target": place.folder / "target"}
         stage = Stage(tmp_path / "2", paths=paths)
