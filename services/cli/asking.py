@@ -182,16 +182,27 @@ def signature(
     missing = [file for file in files if not os.path.lexists(file)]
     for file in files:
         text, encoded = to_text(os.fsencode(file))
+        if file in missing:
+            complain(f"{text}: there is no such file")
+            continue
         try:
             values = signature_of(os.fsencode(file), mode)
         except (PhotosiftError, OSError) as error:
-            complain(f"{text}: {getattr(error, 'detail', '') or lines_of(error)[0]}")
+            complain(f"{text}: {_sentence(error)}")
             continue
         line: dict[str, Any] = {"path": text, **({"path_b64": encoded} if encoded else {}), "mode": mode}
         typer.echo(json.dumps({**line, "values": values}))
         sys.stdout.flush()
     if missing:
         raise typer.Exit(WRONG_USAGE)
+
+
+def _sentence(error: Exception) -> str:
+    """Why a file gives no signature, as a whole sentence."""
+    from services.analyser.reading import CannotRead
+
+    said = error.detail if isinstance(error, CannotRead) else lines_of(error)[0]
+    return f"{said[:1].upper()}{said[1:].removesuffix('.')}."
 
 
 def audit(config: Config = None) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.imaging import headers, kinds, memory, pillow, raw, tones
-from shared.imaging.refusals import Corrupt, NotAPicture, Truncated
+from shared.imaging import foreign, headers, kinds, memory, pillow, raw, tones
+from shared.imaging.refusals import Corrupt, Truncated
 from shared.imaging.values import Exif, Picture
+from shared.words import counted
 
 if TYPE_CHECKING:
     from PIL.JpegImagePlugin import JpegImageFile
@@ -43,7 +44,7 @@ def decode_exact_gray(data: bytes, *, memory_limit: int) -> Picture:
 def _kind_of(data: bytes) -> str:
     kind = kinds.kind_of(data)
     if kind is None:
-        raise NotAPicture()
+        raise foreign.refusal_of(data)
     return kind
 
 
@@ -67,9 +68,9 @@ def _jpeg(data: bytes, short_side: int | None, memory_limit: int) -> Picture:
 def _checked_jpeg_header(data: bytes) -> headers.JpegHeader:
     header = headers.jpeg_header(data)
     if header is None or header.width == 0:
-        raise Corrupt("(no frame header)")
+        raise Corrupt("No header says how large it is.")
     if header.cannot_be_whole(len(data)):
-        raise Truncated(f"({header.width} x {header.height} pixels cannot stand in {len(data)} bytes)")
+        raise Truncated(f"{header.width} x {header.height} pixels cannot stand in {counted(len(data), 'byte')}.")
     return header
 
 

@@ -31,7 +31,7 @@ def for_jpeg(header: JpegHeader, scale: int, bytes_per_pixel: int = 1) -> int:
 def require(needed: int, limit: int, width: int, height: int) -> None:
     """Raises ``TooLarge`` where decoding needs more than ``limit`` bytes."""
     if needed > limit:
-        raise TooLarge(f"({width} x {height} pixels: {needed >> 20} MB, at most {limit >> 20} MB)")
+        raise TooLarge(f"{width} x {height} pixels need {needed >> 20} MB, at most {limit >> 20} MB are allowed.")
 
 
 #: bytes of a pixel in ``exact``: Pillow's picture, float64 greys and their differences

@@ -11,8 +11,9 @@ from functools import cache
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
 from shared.imaging import headers, memory
-from shared.imaging.refusals import Corrupt, PictureRefused, TooLarge, Truncated
+from shared.imaging.refusals import Corrupt, PictureRefused, TooLarge, Truncated, Unsupported
 from shared.imaging.values import Exif
+from shared.paths import printable
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # S15: what is cut off is never a picture
 
@@ -51,6 +52,10 @@ _CUT = (
 )
 
 
+#: words that mean: the decoder does not know this way of writing a picture
+_NOT_KNOWN = ("unsupported", "not supported", "not implemented", "cannot handle")
+
+
 @contextlib.contextmanager
 def named_refusals(memory_limit: int) -> Iterator[None]:
     """Whatever a decoder does with bad bytes becomes a ``PictureRefused``; its warnings stay inside."""
@@ -62,9 +67,9 @@ def named_refusals(memory_limit: int) -> Iterator[None]:
     except PictureRefused:
         raise
     except Image.DecompressionBombError as error:
-        raise TooLarge(f"(it declares more than {memory_limit // 1_000_000} million pixels)") from error
+        raise TooLarge(f"It declares more than {memory_limit // 1_000_000} million pixels.") from error
     except MemoryError as error:
-        raise TooLarge(f"(more than {memory_limit >> 20} MB)") from error
+        raise TooLarge(f"It needs more than {memory_limit >> 20} MB.") from error
     except (EOFError, UnidentifiedImageError, OSError, SyntaxError) as error:
         raise _by_complaint(error) from error
     # Decoders raise whatever their parsing stumbles over; every such file is named corrupt, none stops the service.
@@ -73,19 +78,17 @@ def named_refusals(memory_limit: int) -> Iterator[None]:
 
 
 def _by_complaint(error: Exception) -> PictureRefused:
+    """What a decoder complains of, in words that need no decoder's source; its own stay with the chained error."""
     said = str(error).lower()
     if isinstance(error, EOFError) or any(word in said for word in _CUT):
-        return Truncated(_first_line(error))
+        return Truncated()
     if "memory" in said:
-        return TooLarge(_first_line(error))
-    return Corrupt(_first_line(error))
-
-
-def _first_line(error: BaseException) -> str:
-    said = str(error).strip().splitlines()
-    if isinstance(error, UnidentifiedImageError) or not said or "object at 0x" in said[0]:
-        return f"({type(error).__name__})"
-    return f"({said[0][:200]})"
+        return TooLarge()
+    if isinstance(error, NotImplementedError) or any(word in said for word in _NOT_KNOWN):
+        return Unsupported(f"Its decoder says: {printable(said.splitlines()[0][:200])}; it may also be damaged.")
+    if isinstance(error, UnidentifiedImageError):
+        return Corrupt("Its header cannot be read.")
+    return Corrupt("Its pixels cannot be decoded.")
 
 
 def open_jpeg(data: bytes) -> JpegImagePlugin.JpegImageFile:
@@ -97,6 +100,8 @@ def open_picture(data: bytes, kind: str, memory_limit: int) -> Image.Image:
     """A picture of a kind other than JPEG, its header read, memory checked, nothing decoded (but JPEG XL)."""
     _check_before_opening(data, kind, memory_limit)
     _prepare(kind)
+    if kind not in Image.OPEN:
+        raise Unsupported(f"The decoder for {kind} is not installed.")
     picture = Image.open(io.BytesIO(data), formats=(kind,))
     needed = memory.for_picture(kind, picture.mode, *picture.size)
     memory.require(needed, memory_limit, *picture.size)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.imaging import headers, kinds, memory, pillow, tiff
-from shared.imaging.refusals import Corrupt, NotAPicture
+from shared.imaging.refusals import Corrupt, Unsupported
 from shared.imaging.values import Exif
 
 #: LibRaw's flip -> EXIF orientation
@@ -42,7 +42,7 @@ class Preview:
 def largest_preview(data: bytes, kind: kinds.Kind | str, memory_limit: int) -> Preview:
     """The largest JPEG that the RAW carries, or the RAW developed at half its size where it has but a thumbnail.
 
-    Raises ``NotAPicture`` where there is neither, ``TooLarge``, ``Corrupt``.
+    Raises ``Unsupported`` where there is neither, ``TooLarge``, ``Corrupt``.
     """
     exif = pillow.exif_of_tiff(data) if data[:4] in tiff.MAGICS else Exif()
     width, height, orientation = _own_size(data, exif)
@@ -100,9 +100,9 @@ def _developed(data: bytes, memory_limit: int) -> bytes:
             memory.require(width * height * _DEVELOPING, memory_limit, width, height)
             pixels = photo.postprocess(half_size=True, use_camera_wb=True, user_flip=0)
     except rawpy.LibRawFileUnsupportedError as error:
-        raise NotAPicture("(a RAW without a preview that LibRaw does not know)") from error
+        raise Unsupported("It is a RAW that holds no preview, from a camera that LibRaw does not know.") from error
     except rawpy.LibRawError as error:
-        raise Corrupt(f"({error})") from error
+        raise Corrupt("It is a RAW whose pixels cannot be developed.") from error
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()

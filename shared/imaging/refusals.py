@@ -1,4 +1,4 @@
-"""[pure] Why bytes give no picture. ``code`` is the reason that stands in messages."""
+"""[pure] Why bytes give no picture. ``code`` is the reason that stands in messages; details are whole sentences."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ class NotAPicture(PictureRefused):
     """The content is no picture of a known kind."""
 
     code = "not-a-picture"
+
+
+class Unsupported(PictureRefused):
+    """Photosift cannot decode this kind of picture."""
+
+    code = "unsupported"
 
 
 class Truncated(PictureRefused):

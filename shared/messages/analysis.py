@@ -71,8 +71,8 @@ class FileUnreadable(Analysed):
     TYPE: ClassVar[str] = "photosift.analysis.unreadable.v1"
 
     stat: FileStat
-    #: short name: ``empty`` | ``not-a-picture`` | ``truncated`` | ``corrupt`` | ``too-large`` | ``no-permission``
-    #: | ``vanished`` | ``timeout`` | ``worker-died`` | ``changed-while-read``
+    #: short name: ``empty`` | ``not-a-picture`` | ``unsupported`` | ``truncated`` | ``corrupt`` | ``too-large``
+    #: | ``no-permission`` | ``vanished`` | ``timeout`` | ``worker-died`` | ``changed-while-read``
     reason: str
     #: one sentence for a person
     explanation: str

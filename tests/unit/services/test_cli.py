@@ -496,20 +496,24 @@ def test_signature_prints_a_json_object_a_line_and_goes_on_after_a_bad_file(plac
     for name in ("photos/a.jpg", odd):
         write_photo(Path(name), 1)
     Path("photos/bad.jpg").write_text("no picture")
-    result = photosift("signature", *options, "photos/bad.jpg", "photos/a.jpg", odd)
+    Path("photos/none.jpg").touch()
+    result = photosift("signature", *options, "photos/bad.jpg", "photos/a.jpg", odd, "photos/none.jpg")
     first, second = map(json.loads, result.stdout.splitlines())
     assert (first["path"], first["mode"]) == ("photos/a.jpg", "exact" if options else "canonical")
     assert len(first["values"]) == 648
     assert set(first["values"]) <= {-2, -1, 0, 1, 2}
     assert second["values"] == first["values"]
     assert second["path_b64"] == "cGhvdG9zL/8uanBn"
-    assert "photos/bad.jpg" in result.stderr
+    assert result.stderr == (
+        "photosift: photos/bad.jpg: The content is no picture of a known kind. It is text.\n"
+        "photosift: photos/none.jpg: It has no bytes.\n"
+    )
 
 
 def test_signature_of_a_file_that_is_not_there_exits_with_2(place: Path) -> None:
     write_photo(place / "a.jpg", 1)
     result = photosift("signature", "nope.jpg", "a.jpg", expect=2)
-    assert "nope.jpg" in result.stderr
+    assert result.stderr == "photosift: nope.jpg: there is no such file\n"
     assert json.loads(result.stdout)["path"] == "a.jpg"
 
 

@@ -193,7 +193,7 @@ async def test_s17_of_all_the_real_and_the_hostile_files_none_costs_the_others_a
     outcome = Counter(r.reason if isinstance(r, Refused) else "fine" for r in results)
     assert len(results) == len(names)
     assert outcome["fine"] >= 770, outcome
-    assert outcome.keys() <= {"fine", "empty", "not-a-picture", "truncated", "corrupt", "too-large"}
+    assert outcome.keys() <= {"fine", "empty", "not-a-picture", "unsupported", "truncated", "corrupt", "too-large"}
     for name, result in zip(names, results, strict=True):
         if isinstance(result, Refused):
             assert result.explanation, name
