@@ -91,9 +91,9 @@ PHOTOS = ("/photos", "/incoming", "/duplicates")
 
 def test_s20_each_service_is_given_its_own_passwords_and_no_others(stack: Stack) -> None:
     wanted = {
-        "watcher": {"watcher", "executor", "stats-token"},
-        "analyser": {"analyser", "stats-token"},
-        "resolver": {"resolver", "resolver-data", "stats-token"},
+        "watcher": {"watcher", "executor", "elasticsearch-password", "stats-token"},
+        "analyser": {"analyser", "elasticsearch-password", "stats-token"},
+        "resolver": {"resolver", "resolver-data", "elasticsearch-password", "stats-token"},
         "steward": {"setup-data", "setup-control", "stats-token"},
     }
     listed = {s: set(stack.execute(s, "ls", "/run/secrets").stdout.split()) for s in wanted}
@@ -116,14 +116,22 @@ def test_s21_nothing_is_published_and_metrics_want_the_token(stack: Stack) -> No
     assert stack.python("steward", ask.replace("{}", shown)).strip() == "200"
 
 
-def test_elasticsearch_is_there_for_analyser_and_resolver_alone(stack: Stack) -> None:
+def test_s21_elasticsearch_is_there_for_those_who_index_and_wants_a_password(stack: Stack) -> None:
     eventually(lambda: stack.is_well("elasticsearch"), stack)
-    ask = "import urllib.request as u\ntry: print(u.urlopen('http://elasticsearch:9200/_cluster/health', timeout=5).status)\nexcept OSError: print('none')"
+    ask = """
+import urllib.error, urllib.request
+try:
+    urllib.request.urlopen("http://elasticsearch:9200/_cluster/health", timeout=5)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except OSError:
+    print("nobody")
+"""
     answers = {service: stack.python(service, ask).strip() for service in OURS}
-    assert answers == {"analyser": "200", "resolver": "200", "watcher": "none", "steward": "none"}
+    assert answers == {"watcher": "401", "analyser": "401", "resolver": "401", "steward": "nobody"}
 
 
-@pytest.mark.parametrize("service", [*OURS, "nats"])
+@pytest.mark.parametrize("service", [*OURS, "nats", "elasticsearch"])
 def test_a_service_that_is_killed_comes_back_and_nothing_is_lost(stack: Stack, service: str) -> None:
     seed = next(seeds)
     into_the_library(stack, f"before-{service}.jpg", seed)
@@ -174,6 +182,18 @@ def test_a_file_of_somebody_else_is_moved_and_its_owner_stands_in_the_record(sta
     (record,) = [one for one in records if "theirs.jpg" in json.dumps(one)]
     assert (record["attributes"]["uid"], record["attributes"]["gid"]) == (stranger, stranger)
     assert kept(lies)[:2] == (PUID, PGID)
+
+
+def test_with_a_second_analyser_nothing_is_lost_or_done_twice(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--no-build", "--scale", "analyser=2")
+    both = stack.containers_of("analyser")
+    assert len(both) == 2
+    seed = next(seeds)
+    into_the_library(stack, "for-both.jpg", seed)
+    moved(stack, *(dropped(stack, f"{n}-for-both.jpg", seed) for n in range(20)))
+    read = [stack.podman.run(["podman", "logs", one], timeout=60).stderr.count("-for-both.jpg") for one in both]
+    assert all(read), "each had its part"
+    stack.podman("rm", "--force", both[1])  # podman-compose ends only as many as the file names
 
 
 def test_down_leaves_nothing_but_the_users_files(podman: Podman, stack: Stack) -> None:

@@ -12,6 +12,7 @@ import yaml
 from shared.bus.accounts import SERVICE_USERS
 from shared.settings_sources import load
 from tests.support.data import REPOSITORY
+from tests.support.elasticsearch_distribution import VERSION
 
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -40,7 +41,7 @@ def test_the_example_only_proposes() -> None:
 
 def test_s20_a_service_is_given_the_passwords_that_are_its_own() -> None:
     for name, service in (*((n, n) for n in OURS), ("ask", "person")):
-        given = set(SERVICES[name]["secrets"]) - {"stats-token"}
+        given = set(SERVICES[name]["secrets"]) - {"stats-token", "elasticsearch-password"}
         assert given - {"audit"} == set(SERVICE_USERS[service])
         for user in given - {"audit"}:
             assert COMPOSE["secrets"][user]["file"] == f"${{SECRETS:-./secrets}}/{service}/{user}"
@@ -83,14 +84,17 @@ def test_the_image_is_made_of_what_is_tested() -> None:
     assert pinned("deploy/requirements.txt") <= pinned("constraints.txt"), "run: make constraints"
 
 
-def test_the_tests_change_images_and_index_and_nothing_else() -> None:
+def test_the_tests_change_two_images_and_a_heap_and_nothing_else() -> None:
     override = yaml.safe_load((REPOSITORY / "tests" / "containers" / "compose.test.yml").read_text())
     assert set(override) == {"services"}
-    for name, found in override["services"].items():
-        assert set(found) <= (
-            {"image", "environment"} if name in ("nats", "elasticsearch") else {"environment", "volumes"}
-        )
-        assert set(found.get("environment", {})) <= {"ES_JAVA_OPTS", "PHOTOSIFT_INDEX_URL"}
+    assert set(override["services"]) == {"nats", "elasticsearch"}
+    for found in override["services"].values():
+        assert set(found) <= {"image", "environment"}
+        assert set(found.get("environment", {})) <= {"ES_JAVA_OPTS"}
+
+
+def test_the_index_is_of_the_version_that_is_tested() -> None:
+    assert SERVICES["elasticsearch"]["image"] == f"elasticsearch:{VERSION}"
 
 
 def test_the_example_names_every_variable_that_must_be_set() -> None:

@@ -18,7 +18,7 @@ from tests.support.podman import BUILD, Podman, for_pip
 SERVICES = ("watcher", "analyser", "resolver", "steward", "nats", "elasticsearch")
 #: the owner of the photos, unlike anybody on the machine
 PUID, PGID = 12345, 23456
-STATES = ("nats", "elasticsearch", "watcher", "resolver", "resolver/analyser", "index")
+STATES = ("nats", "elasticsearch", "watcher", "resolver")
 FOLDERS = ("photos", "incoming", "duplicates", "secrets", *(f"data/{name}" for name in STATES))
 SETTINGS = """\
 roots:
@@ -73,9 +73,11 @@ class Stack:
 
     def container(self, service: str) -> str:
         """Its id."""
-        found = self._ids("ps", "--all", "--filter", f"label=com.docker.compose.service={service}")
-        assert len(found) == 1, found
-        return found[0]
+        (found,) = self.containers_of(service)
+        return found
+
+    def containers_of(self, service: str) -> list[str]:
+        return self._ids("ps", "--all", "--filter", f"label=com.docker.compose.service={service}")
 
     def _ids(self, *listing: str) -> list[str]:
         return self.podman(*listing, "--filter", f"label={_PROJECT}={self.project}", "--quiet", "--no-trunc").split()
