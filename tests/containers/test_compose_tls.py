@@ -32,7 +32,7 @@ def outside(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     for path in (stack.folder / "secrets" / "tls", *(stack.folder / "secrets" / "tls").iterdir()):
         os.chown(path, PUID, PGID)
     try:
-        stack.up("nats", "watcher", "analyser", "resolver", "steward")
+        stack.up()
         yield Outside(stack=stack, made=made)
     finally:
         stack.down()

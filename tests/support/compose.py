@@ -54,11 +54,11 @@ class Stack:
         base = "localhost/photosift-test-base"
         return {"PUID": PUID, "PGID": PGID, "BASE": base, "CONFIG": self.folder / "photosift.yaml", **folders}
 
-    def up(self, *services: str) -> None:
-        """From nothing, as docs/operations.md says; all services unless some are named."""
+    def up(self) -> None:
+        """From nothing, as docs/operations.md says."""
         self.compose("build", "watcher", timeout=500)
         self.compose("--profile", "prepare", "run", "--rm", "-T", "prepare")
-        self.compose("up", "--detach", "--no-build", *services)
+        self.compose("up", "--detach", "--no-build")
 
     def compose(self, *arguments: str, timeout: float = 200, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("podman-compose")), "--project-name", self.project]
@@ -124,7 +124,7 @@ class Stack:
         return [network["name"] for network in found if (network.get("labels") or {}).get(_PROJECT) == self.project]
 
 
-def eventually(what: Callable[[], bool], stack: Stack, within: float = 90) -> None:
+def eventually(what: Callable[[], bool], stack: Stack, within: float = 180) -> None:
     """Containers have no common event to wait for; when the time is over, what they said is shown."""
     until = time.monotonic() + within
     while not what():
