@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
 
-.PHONY: install run test lint bench chaos quality mutants constraints clean
+.PHONY: install run test containers lint elasticsearch bench chaos quality mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -19,6 +19,8 @@ $(VENV)/installed: constraints.txt pyproject.toml
 constraints:
 	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --extra dev \
 	  --no-header --no-emit-trusted-host --no-emit-options --output-file constraints.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --extra build --constraint constraints.txt \
+	  --no-header --no-emit-trusted-host --no-emit-options --output-file deploy/requirements.txt pyproject.toml
 
 run: install
 	@if [ -n "$(PHOTOS)" ]; then exec $(BIN)/photosift run "$(PHOTOS)"; else exec $(BIN)/photosift demo; fi
@@ -30,7 +32,16 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(PYTEST)
+	$(BIN)/python -m tests.support.elasticsearch_distribution
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long and not containers" $(PYTEST)
+
+# The compose file, built and run for real; as root, on Debian (.ci/packages.txt says what it needs)
+containers: install
+	$(BIN)/pytest tests/containers -m containers $(PYTEST)
+
+# for development, in the foreground, empty at each start; prints ELASTICSEARCH_URL=…
+elasticsearch: install
+	@exec $(BIN)/python -m tests.support.elasticsearch
 
 # SMALL=1: the form that CI runs
 bench: install

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from services.bootstrap import all_in_one, index_to_read
+from services.bootstrap import all_in_one
 from services.busplaces import running_bus, state_dir
 from services.following import Following
+from services.indexplaces import index_to_read
 from services.resolver.store import read_history
 from services.story import story
 from services.watcher.lookup import taken_around
@@ -24,21 +25,36 @@ from shared.messages.requests import Request
 from shared.paths import PhotoPath
 from shared.statefolder import holder_of
 
+#: seconds after which a person is told that there is no answer yet
+_A_MOMENT = 5.0
 
-async def ask_service(settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
-    """Send a request as a person and wait for its answer; an empty list when nobody answered in ``timeout`` seconds."""
+
+async def ask_service(
+    settings: Settings, request: Request, *, timeout: float, waiting: Callable[[], None] = lambda: None
+) -> list[RequestAnswered]:
+    """Send a request as a person and wait for its answer; an empty list when nobody answered in ``timeout`` seconds.
+
+    ``waiting`` is called once when the answer takes more than a moment.
+    """
     async with _somebody(settings) as person:
         following = Following()
         listening = await following.start(person, SUBJECT_OUT, SUBJECT_DEC)
         try:
             await person.publish(request)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await following.until(lambda: request.request_id in following.answers)
+            if not await _is_answered(following, request, within=_A_MOMENT):
+                waiting()
+                await _is_answered(following, request, within=timeout)
         finally:
             listening.cancel()
             await asyncio.wait([listening])
         return following.answers.get(request.request_id, [])
+
+
+async def _is_answered(following: Following, request: Request, *, within: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await following.until(lambda: request.request_id in following.answers)
+    return request.request_id in following.answers
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +84,9 @@ def audit_access(settings: Settings) -> str:
     if not settings.nats_url and holder_of(state_dir(settings), "nats") is None:
         raise UsageError("no photosift is running on this state folder (photosift run), and nats_url is empty")
     home = running_bus(settings)
-    told = {"NATS_URL": home.url}
+    told = {"NATS_URL": home.where.url}
+    if home.where.ca_file:
+        told["NATS_CA"] = str(home.where.ca_file)
     if "audit" in home.credentials:
         audit = home.credentials["audit"]
         told |= {"NATS_USER": audit.user, "NATS_PASSWORD": audit.password}

@@ -11,10 +11,13 @@ import platformdirs
 import structlog
 
 from shared.bus.accounts import Credential, read_credentials
+from shared.bus.address import Address, address
 from shared.bus.jetstream import connect, setup
 from shared.bus.port import Bus
 from shared.bus.server import BundledServer
+from shared.bus.topology import Topology, declared
 from shared.config import Settings
+from shared.errors import UsageError
 from shared.lifecycle import Service
 from shared.statefolder import StatePart
 
@@ -30,13 +33,13 @@ def state_dir(settings: Settings) -> Path:
 class BusHome:
     """Where the bus is, and whose passwords may be used there."""
 
-    url: str
+    where: Address
     credentials: Mapping[str, Credential]
     #: the bundled server, as a service to run; None for an external one
     server: Service | None = None
 
     async def connect(self, service: str) -> Bus:
-        return await connect(self.url, self.credentials, service=service)
+        return await connect(self.where, self.credentials, service=service)
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +53,7 @@ async def bus_home(settings: Settings) -> AsyncIterator[BusHome]:
     try:
         await server.start()
         await setup(server.url, server.credentials, first_here=True)
-        yield BusHome(url=server.url, credentials=server.credentials, server=server)
+        yield BusHome(where=address(server.url), credentials=server.credentials, server=server)
     finally:
         await server.stop()
         part.release()
@@ -58,12 +61,36 @@ async def bus_home(settings: Settings) -> AsyncIterator[BusHome]:
 
 async def external_bus(settings: Settings) -> BusHome:
     """A server that somebody else runs. Without passwords it fences nothing, so nothing is acted on there (S20)."""
+    home = _named_bus(settings)
+    if not home.credentials or "setup-data" in home.credentials:
+        await setup(home.where, home.credentials)
+    return home
+
+
+def _named_bus(settings: Settings) -> BusHome:
+    """The bus at ``nats_url``. Raises ``UsageError`` where the passwords would be readable on the way (S21)."""
     credentials: Mapping[str, Credential] = {}
     if settings.nats_credentials_dir:
         _, credentials = read_credentials(settings.nats_credentials_dir)
-    if not credentials or "setup-data" in credentials:
-        await setup(settings.nats_url, credentials)
-    return BusHome(url=settings.nats_url, credentials=credentials)
+    where = Address(url=settings.nats_url, ca_file=settings.nats_ca_file)
+    fenced_off = where.is_encrypted or where.stays_on_this_host or settings.nats_plaintext
+    if (credentials or where.has_password) and not fenced_off:
+        raise UsageError(
+            "nats_url: the passwords would cross the network readable; use tls://, or set nats_plaintext: true "
+            "where that network is yours alone"
+        )
+    return BusHome(where=where, credentials=credentials)
+
+
+async def declare(settings: Settings) -> Topology:
+    """Declare streams and consumers at ``nats_url``, and return them. Raises ``UsageError`` where that is not ours."""
+    if not settings.nats_url:
+        raise UsageError("the bundled server sets itself up; for another one set nats_url (PHOTOSIFT_NATS_URL)")
+    home, topology = _named_bus(settings), declared()
+    if home.credentials and "setup-data" not in home.credentials:
+        raise UsageError("nats_credentials_dir: no password of setup-data and setup-control, who may declare")
+    await setup(home.where, home.credentials, topology)
+    return topology
 
 
 def fenced(settings: Settings, home: BusHome) -> Settings:
@@ -81,9 +108,6 @@ def fenced(settings: Settings, home: BusHome) -> Settings:
 def running_bus(settings: Settings) -> BusHome:
     """The bus of the photosift that is running now on this state folder, or of the settings. Raises ``UsageError``."""
     if settings.nats_url:
-        credentials: Mapping[str, Credential] = {}
-        if settings.nats_credentials_dir:
-            _, credentials = read_credentials(settings.nats_credentials_dir)
-        return BusHome(url=settings.nats_url, credentials=credentials)
+        return _named_bus(settings)
     url, credentials = read_credentials(state_dir(settings) / "nats")
-    return BusHome(url=url, credentials=credentials)
+    return BusHome(where=address(url), credentials=credentials)

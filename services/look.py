@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from services.applying import count_of
-from services.bootstrap import Crew
+from services.crew import Crew
 from services.following import Following
 from services.terminal import ApplyChoice, ApplyCount, Phase, Progress
 from shared.bus.names import ANALYSER_FS, RESOLVER_OUT, RESOLVER_SIG
@@ -25,6 +25,8 @@ from shared.words import are
 
 #: seconds between two looks at the queues while nothing is said on the bus
 _LOOK_EVERY = 0.1
+#: a file that does not become quiet is waited for so many settle times
+_PATIENCE = 3
 
 
 def teller(progress: Progress) -> Callable[[Message], None]:
@@ -77,7 +79,15 @@ class Look:
             passes = await self._full_pass()
             self._tell(passes.values())
         await self.until_analysed(sum(p.published for p in passes.values()))
+        await self._put_right()
         return True
+
+    async def _put_right(self) -> None:
+        """What the index lacks after all that is told again, once; every file is in the report (S16)."""
+        if told := await self.crew.reconciling.after():
+            self.progress.note(f"told again, since the index did not agree with what was known: {told} files")
+            await self.crew.eyes.full_pass()
+            await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
 
     async def until_analysed(self, published: int) -> None:
         """Phase 3: every file event has its result."""
@@ -120,9 +130,20 @@ class Look:
         with self.phase("clean"), self.phase("count"):
             await self.crew.eyes.first_pass_done.wait()
             self.progress.advance("clean", self.following.forgotten)
+            await self._until_the_young_have_settled()
             self.progress.advance("count", sum(self.crew.eyes.progress().values()))
         await self.until_analysed(self.following.files)
         await self.until_resolved()
+
+    async def _until_the_young_have_settled(self) -> None:
+        """Photos written just now belong to the first outcome too; one that is written all the time does not."""
+        started, settle = time.monotonic(), self.crew.settings.watch.settle_seconds
+        if young := self.crew.eyes.waiting():
+            self.progress.note(f"waiting until young files are quiet for {settle:g} s: {young}")
+        # the eyes say how many, and not when there are none
+        while self.crew.eyes.waiting() and time.monotonic() - started < _PATIENCE * settle + 1:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY)
+        self.seconds["settle"] = round(time.monotonic() - started, 3)
 
     async def until_resolved(self) -> None:
         """Phase 4: the resolver has decided about the last result there is."""

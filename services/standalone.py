@@ -6,18 +6,21 @@ There is no shortcut between them: they meet on the bus, which alone tells ``sca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from services.bootstrap import Crew, all_in_one, stats_server
+from services.bootstrap import all_in_one
+from services.crew import Crew
 from services.following import Following
 from services.look import Look, teller
 from services.report import Row, rows
+from services.stats import stats_server
 from services.terminal import ApplyChoice, ApplyCount, Progress
 from shared.config import Settings
-from shared.lifecycle import run
+from shared.lifecycle import given_up_on, run
 from shared.messages.base import Message
 
 T = TypeVar("T")
@@ -46,11 +49,11 @@ async def run_all(
     ``host`` shows a person at a terminal what is going on; without one the log says it. ``ready`` is called once
     everything that may be refused has been granted: state folder, bus, index and the port of the metrics.
     """
-    async with all_in_one(settings) as crew:
+    async with _crew(settings, stop) as crew:
         showing = () if host is None else (_Showing(crew, host),)
         with stats_server(settings, crew.health):
             ready()
-            await run([*crew.services, crew.eyes, *showing], stop)
+            await run([*crew.services, *crew.watching, *showing], stop)
 
 
 class Host(Protocol):
@@ -98,7 +101,7 @@ class _Showing:
 
 async def analyse_only(settings: Settings, *, progress: Progress, stop: asyncio.Event) -> bool:
     """Fill the index and stop. False when it was stopped before its end."""
-    async with all_in_one(settings.model_copy(update={"dry_run": True})) as crew:
+    async with _crew(settings.model_copy(update={"dry_run": True}), stop) as crew:
         look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
         return await _beside(crew, look.following, stop, look.at_every_file()) is not None
 
@@ -116,11 +119,20 @@ async def scan(
     ``ask`` is called in a thread with the count, and says whether to go on.
     """
     started = time.time()
-    async with all_in_one(settings, apply=apply) as crew:
+    async with _crew(settings, stop, apply=apply) as crew:
         look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
         finished = await _beside(crew, look.following, stop, _to_the_end(look, apply, ask)) is not None
         report = await crew.report(since=started, seconds=look.seconds, folders_removed=look.following.folders_removed)
     return ScanResult(report=report, rows=rows(report), finished=finished)
+
+
+@contextlib.asynccontextmanager
+async def _crew(settings: Settings, stop: asyncio.Event, *, apply: ApplyChoice | None = None) -> AsyncIterator[Crew]:
+    """``all_in_one``, given up when ``stop`` is set while it is put together. Raises ``Stopped`` too."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with given_up_on(stop):
+            crew = await stack.enter_async_context(all_in_one(settings, apply=apply))
+        yield crew
 
 
 async def _to_the_end(look: Look, apply: ApplyChoice | None, ask: Callable[[ApplyCount], bool]) -> bool:

@@ -6,16 +6,28 @@ merged, and what is said of a mistake, is in ``shared.settings_sources``; nothin
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.messages.resolution import MatchClass
 from shared.paths import printable
+from shared.settings_values import (
+    BusUrl,
+    Duration,
+    Extension,
+    File,
+    Folder,
+    IndexName,
+    IndexUrl,
+    ManagedFolder,
+    RegularExpression,
+    Seconds,
+    Share,
+    folder_or_none,
+)
 
 RuleName = Literal[
     "higher-pixel-count",
@@ -54,71 +66,6 @@ DEFAULT_RULES: tuple[RuleName, ...] = (
     "higher-score",
 )
 
-_DURATION = re.compile(r"(\d{1,7}):([0-5]\d):([0-5]\d(?:\.\d{1,6})?)")
-
-
-def _duration(value: Any) -> Any:
-    """``H:MM:SS``, which hours may exceed 23 in; a number is seconds."""
-    if not isinstance(value, str):
-        return value
-    if value == "":
-        return None
-    parts = _DURATION.fullmatch(value.strip())
-    if parts is None:
-        raise PydanticCustomError("duration", "not a duration of the form H:MM:SS")
-    hours, minutes, seconds = parts.groups()
-    return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-
-
-def _folder(value: Any) -> Any:
-    """An empty text is no folder; pathlib would take it for the current one."""
-    if isinstance(value, str | Path) and "\0" in str(value):
-        raise PydanticCustomError("folder", "a path has no NUL in it")
-    return None if value == "" else value
-
-
-def _regular_expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise PydanticCustomError("regex", "not a regular expression: {why}", {"why": str(error)}) from error
-    return text
-
-
-def _extension(text: str) -> str:
-    """``JPG``, ``.jpg`` and ``*.jpg`` are ``.jpg``."""
-    bare = text.strip().removeprefix("*").removeprefix(".").lower()
-    if not bare or "/" in bare or "*" in bare:
-        raise PydanticCustomError("extension", "not a file name ending such as .jpg")
-    return f".{bare}"
-
-
-def _managed_folder(text: str) -> str:
-    root, colon, below = text.partition(":")
-    if not (text.startswith(("/", "~")) or (root and colon and below and not below.startswith("/"))):
-        raise PydanticCustomError("folder", "neither an absolute path nor root:path")
-    return text
-
-
-def _url(schemes: tuple[str, ...]) -> AfterValidator:
-    def check(text: str) -> str:
-        if text and not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise PydanticCustomError("url", "not a URL that starts with {schemes}", {"schemes": " or ".join(schemes)})
-        return text
-
-    return AfterValidator(check)
-
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, Field(ge=0.0)]
-Duration = Annotated[Annotated[timedelta, Field(ge=timedelta(0))] | None, BeforeValidator(_duration)]
-Folder = Annotated[Path | None, BeforeValidator(_folder)]
-Extension = Annotated[str, AfterValidator(_extension)]
-RegularExpression = Annotated[str, AfterValidator(_regular_expression)]
-ManagedFolder = Annotated[str, AfterValidator(_managed_folder)]
-BusUrl = Annotated[str, _url(("nats", "tls", "ws", "wss"))]
-IndexUrl = Annotated[str, _url(("http", "https"))]
-
 
 def name_of(folder: Path) -> str:
     """The name a root has unless one is given: its folder's, escaped where that is not plain text."""
@@ -150,7 +97,7 @@ class Root(Section):
     @field_validator("path", mode="before")
     @classmethod
     def _path_is_given(cls, value: Any) -> Any:
-        if _folder(value) is None:
+        if folder_or_none(value) is None:
             raise PydanticCustomError("folder", "no folder is named")
         return value
 
@@ -236,6 +183,9 @@ class Settings(Section):
     keeper_age_seconds: Seconds = Field(
         3600.0, description="A service acting by itself waits until the keeper is known this long."
     )
+    sweep_seconds: float = Field(
+        86_400.0, gt=0, description="The resolver's memory is compared with the index at every start and this often."
+    )
     command_expiry_seconds: float = Field(3600.0, gt=0, description="A command older than this is refused.")
     retention_days: float | None = Field(
         None, gt=0, description="Quarantined files are removed after so many days of running; unset: never."
@@ -251,16 +201,45 @@ class Settings(Section):
     stats_enabled: bool = Field(True, description="Serve metrics and health.")
     stats_port: int = Field(8000, ge=0, le=65535, description="Port of metrics and health; 0: a free one.")
     stats_host: str = Field(
-        "127.0.0.1", description="Address of metrics and health; loopback unless you fence it yourself."
+        "127.0.0.1", description="Address of metrics and health; beyond loopback stats_token_file is needed."
+    )
+    stats_token_file: File = Field(
+        None, description="File with the token that metrics and readiness ask for (Authorization: Bearer ...)."
     )
     state_dir: Folder = Field(None, description="Where photosift remembers; unset: the user's state folder.")
     nats_url: BusUrl = Field("", description="The bus; empty: the bundled server.")
     nats_credentials_dir: Folder = Field(None, description="Folder with the users' passwords of an external bus.")
+    nats_ca_file: File = Field(
+        None, description="Certificates (PEM) that vouch for the bus at a tls:// address; unset: the system's own."
+    )
+    nats_plaintext: bool = Field(
+        False,
+        description="Passwords of the bus may cross a network readable (nats:// beyond loopback): only where that network is yours "
+        "alone, such as the one between containers of one host.",
+    )
     nats_sync: Literal["always", "fast"] = Field(
         "always",
         description="always: every message is on disk before it counts. fast: a power cut may cost minutes of repeated work.",
     )
-    index_url: IndexUrl = Field("", description="The index; empty: the embedded one in the state folder.")
+    index_url: IndexUrl = Field(
+        "", description="Elasticsearch 8.18 to 9.x for the index; empty: the embedded one in the state folder."
+    )
+    index_name: IndexName = Field("photosift", description="What the indices' names on Elasticsearch begin with.")
+    index_create: bool = Field(True, description="Make the indices on Elasticsearch where they are missing.")
+    index_user: str = Field("", description="User of Elasticsearch; empty: none.")
+    index_password: SecretStr = Field(SecretStr(""), description="Its password; better in index_password_file.")
+    index_password_file: File = Field(None, description="File with the password of index_user.")
+    index_api_key: SecretStr = Field(SecretStr(""), description="API key of Elasticsearch, instead of a user.")
+    index_api_key_file: File = Field(None, description="File with the API key.")
+    index_ca_file: File = Field(
+        None,
+        description="Certificates (PEM) that vouch for Elasticsearch at a https:// address; unset: the system's own.",
+    )
+    index_plaintext: bool = Field(
+        False,
+        description="Secrets of Elasticsearch may cross a network readable (http:// beyond loopback): only where that network is "
+        "yours alone, such as the one between containers of one host.",
+    )
 
     @field_validator("roots")
     @classmethod
@@ -280,6 +259,12 @@ class Settings(Section):
         for root in self.roots:
             if self.target is not None and root.path.is_relative_to(self.target):
                 raise ValueError(f"target is, or contains, the root {root.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_are_looked_at(self) -> Settings:
+        if self.nats_ca_file is not None and not self.nats_url.startswith(("tls://", "wss://")):
+            raise ValueError("nats_ca_file says nothing unless nats_url starts with tls://")
         return self
 
     @model_validator(mode="after")

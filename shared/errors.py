@@ -23,6 +23,8 @@ class TransientError(PhotosiftError):
     """It may work when tried again."""
 
     code = "transient"
+    #: who raised it has told the log already, once; who waits for the end need not
+    said: bool = False
 
 
 class PermanentError(PhotosiftError):

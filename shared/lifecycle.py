@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from shared.errors import PhotosiftError
+
 log = structlog.get_logger()
 
 
@@ -58,6 +60,33 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
 
 def _say(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     log.warning("process.task_failed", what=context.get("message"), error=repr(context.get("exception")))
+
+
+class Stopped(PhotosiftError):
+    """Stopped before it had begun."""
+
+    code = "stopped"
+
+
+@contextlib.asynccontextmanager
+async def given_up_on(stop: asyncio.Event) -> AsyncIterator[None]:
+    """What is inside is cancelled when ``stop`` is set: for what waits and knows nothing of it. Raises ``Stopped``."""
+    try:
+        async with asyncio.timeout(None) as patience:
+            hearing = asyncio.create_task(_expire_when(stop, patience))
+            try:
+                yield
+            finally:
+                hearing.cancel()
+    except TimeoutError:
+        if not stop.is_set():
+            raise
+        raise Stopped from None
+
+
+async def _expire_when(stop: asyncio.Event, patience: asyncio.Timeout) -> None:
+    await stop.wait()
+    patience.reschedule(0)
 
 
 async def unless_stopped(stop: asyncio.Event, seconds: float) -> bool:

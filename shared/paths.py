@@ -68,6 +68,12 @@ class PhotoPath:
         return os.path.join(root_folder, self.rel)
 
 
+def ancestors(folder: bytes) -> list[bytes]:
+    """The folders from the root (``b""``) down to this one, which comes last."""
+    parts = folder.split(b"/") if folder else []
+    return [b"/".join(parts[:n]) for n in range(len(parts) + 1)]
+
+
 def partition_of(file_id: str) -> int:
     return int(file_id[:8], 16) % PARTITIONS
 

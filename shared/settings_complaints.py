@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from shared.errors import UsageError
 from shared.paths import printable
+from shared.secrets import redacted
 from shared.settings_schema import LEVEL, PREFIX, Key, Leaf, known_at, leaf_at, leaves, nearest, sections
 
 #: a value is quoted up to this length
@@ -27,7 +28,6 @@ _PLAIN = {
     "float_parsing": "not a number",
     "int_parsing": "not a whole number",
 }
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 class SettingsWrong(UsageError):
@@ -74,7 +74,8 @@ def _complaint(error: dict[str, Any], origins: Mapping[Key, Origin]) -> str:
         return _between_settings(key, where, _PLAIN.get(error["type"], wrong), origins)
     if error["type"] == "missing":
         return f"{where}: is missing; allowed: {leaf.allowed}"
-    return f"{where}: {quoted(error['input'])}: {_wrong(error, leaf, wrong)}; allowed: {leaf.allowed}"
+    shown = "what stands there" if leaf.secret else quoted(error["input"])
+    return f"{where}: {shown}: {_wrong(error, leaf, wrong)}; allowed: {leaf.allowed}"
 
 
 def _wrong(error: Mapping[str, Any], leaf: Leaf, said: str) -> str:
@@ -146,8 +147,3 @@ def quoted(value: Any) -> str:
     shown = json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
     text = redacted(shown)
     return f"'{text}'" if len(text) <= LONGEST_QUOTE else f"'{text[:LONGEST_QUOTE]}…'"
-
-
-def redacted(text: str) -> str:
-    """A URL without the user and password in it (S21)."""
-    return _PASSWORD.sub("***", text)

@@ -11,11 +11,11 @@ from shared.settings_schema import leaves
 
 
 def placed(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The values with every folder absolute; relative ones are relative to ``folder``."""
+    """The values with every folder and file absolute; relative ones are relative to ``folder``."""
     found = dict(values)
     for leaf in leaves():
         name = leaf.key[0]
-        if leaf.kind == "folder" and _is_path(found.get(name)):
+        if leaf.kind in ("folder", "file") and _is_path(found.get(name)):
             found[name] = _absolute(found[name], folder)
     for name, place in (("roots", _root), ("managed_folders", _managed)):
         if isinstance(found.get(name), list | tuple):

@@ -12,7 +12,8 @@ from typing import Any
 
 from shared.config import Settings
 from shared.paths import printable
-from shared.settings_complaints import Origin, origin_at, redacted
+from shared.secrets import redacted
+from shared.settings_complaints import Origin, origin_at
 from shared.settings_schema import Key, Leaf, leaves, root_leaves, sections
 from shared.settings_yaml import one_line, value_of, yaml_lines
 

@@ -143,6 +143,24 @@ def photo_path(given: str, roots: Sequence[Root]) -> PhotoPath:
     raise UsageError(f"{printable(os.fsencode(given))}: lies below no root ({known})")
 
 
+def folder_place(given: str, roots: Sequence[Root]) -> tuple[str, bytes]:
+    """Root and bytes below it of a folder; ``b""`` for a root itself, which is named by its own path alone.
+
+    Raises ``UsageError`` for anything else, ``UnsafePath`` for a ``root:path`` that is no clean path.
+    """
+    if not given:
+        raise UsageError("the folder's name is empty")
+    real = os.path.realpath(os.fsencode(given))
+    for root in roots:
+        top = os.fsencode(root.path)
+        if real == os.path.realpath(top):
+            return root.name, b""
+        if given.rstrip("/") == f"{root.name}:" and not os.path.lexists(given):
+            raise UsageError(f"{given}: to allow acting in all of this root, give its own path: {_shown(root.path)}")
+    place = photo_path(given.rstrip("/") or given, roots)
+    return place.root, place.rel
+
+
 def _prefix(root: Root) -> bytes:
     return os.path.join(os.fsencode(root.path), b"")
 

@@ -22,7 +22,7 @@ class Leaf:
     """One setting."""
 
     key: tuple[str, ...]
-    #: ``boolean`` | ``integer`` | ``number`` | ``text`` | ``folder`` | ``duration`` | ``list`` | ``roots``
+    #: ``boolean`` | ``integer`` | ``number`` | ``text`` | ``folder`` | ``file`` | ``duration`` | ``list`` | ``roots``
     kind: str
     #: as the JSON Schema gives it
     default: Any
@@ -33,6 +33,8 @@ class Leaf:
     choices: tuple[str, ...]
     #: may be left empty, which means "unset"
     optional: bool
+    #: never shown (S21)
+    secret: bool = False
 
     @property
     def dotted(self) -> str:
@@ -108,13 +110,14 @@ def _leaf(key: tuple[str, ...], declared: Mapping[str, Any]) -> Leaf:
         allowed=allowed,
         choices=_choices(shape.get("items", shape)),
         optional=optional,
+        secret=shape.get("format") == "password",
     )
 
 
 def _kind(shape: Mapping[str, Any]) -> str:
     if shape["type"] == "array":
         return "roots" if "$ref" in shape["items"] else "list"
-    formats = {"path": "folder", "duration": "duration"}
+    formats = {"path": "folder", "file-path": "file", "duration": "duration"}
     return formats.get(shape.get("format", ""), "text" if shape["type"] == "string" else shape["type"])
 
 
@@ -126,6 +129,7 @@ def _allowed(kind: str, shape: Mapping[str, Any]) -> str:
         "integer": f"a whole number{_bounds(shape)}",
         "number": f"a number{_bounds(shape)}",
         "folder": "a folder",
+        "file": "a file",
         "duration": "H:MM:SS",
         "roots": "a list of {name, path, role}",
     }

@@ -9,7 +9,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from shared.config import Root, Settings
 from shared.settings_schema import leaves
@@ -102,4 +102,4 @@ def variables(settings: Settings) -> dict[str, str]:
 def _variable_text(value: Any) -> str:
     if isinstance(value, tuple):
         return json.dumps([part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in value])
-    return str(value) if isinstance(value, str | Path) else one_line(value)
+    return str(value) if isinstance(value, str | Path | SecretStr) else one_line(value)

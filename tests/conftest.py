@@ -6,9 +6,13 @@ import threading
 from collections.abc import Iterator
 
 # its plugin would import it in the summary, deep in the stack, where CPython 3.11 may fail to compile it (gh-106905)
-import hypothesis  # noqa: F401
+import hypothesis
 import pytest
 import structlog
+
+# how long an example takes says how busy the machine is; each test has a time-out of its own
+hypothesis.settings.register_profile("photosift", deadline=None)
+hypothesis.settings.load_profile("photosift")
 
 
 @pytest.fixture(autouse=True)

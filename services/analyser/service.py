@@ -65,9 +65,19 @@ class AnalyserService:
     """Consumes the 64 partitions of FS and its retries; a ``lifecycle.Service``."""
 
     def __init__(
-        self, *, bus: Bus, index: Index, workers: Workers, roots: Mapping[str, Path], settings: Settings
+        self,
+        *,
+        bus: Bus,
+        index: Index,
+        workers: Workers,
+        roots: Mapping[str, Path],
+        settings: Settings,
+        leave_unnamed: bool = False,
     ) -> None:
+        """``leave_unnamed``: files of roots that the settings do not name are left unread without a word; for a process
+        that tells them again when their root is named again (``services.reconciling``)."""
         self._bus, self._index, self._workers, self._roots = bus, index, workers, roots
+        self._leave_unnamed = leave_unnamed
         self._mode: str = settings.analysis.signature
         self._storing = Storing(index)
         # Twice the workers, so that none waits for a result to be stored and published, and little is in hand when
@@ -125,6 +135,9 @@ class AnalyserService:
             metrics.ANALYSES.labels("reused").inc()
             reused = self._document(event, content.sha256, event.stat, step.known.doubt)
             return await self._store_and_say(delivery, reused, content)
+        if path.root not in self._roots and self._leave_unnamed:
+            log.debug("analyser.file_left", path=path.text, root=path.root)
+            return
         await self._read(delivery, event)
 
     async def _read(self, delivery: Delivery, event: FileSettled | FileMoved) -> None:
@@ -235,7 +248,7 @@ class AnalyserService:
             explanation=explanation,
         )
         await self._bus.publish(message, cause=delivery.envelope)
-        log.warning("analyser.file_unreadable", path=document.path.text, reason=reason, explanation=explanation)
+        log.info("analyser.file_unreadable", path=document.path.text, reason=reason, explanation=explanation)
         await delivery.dead_letter(reason, explanation)
 
     async def _say_forgotten(self, delivery: Delivery, document: FileDoc) -> None:

@@ -40,7 +40,9 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         cls=Command, epilog=examples("photosift confirm breaker", "photosift confirm disappearances --root family")
     )(confirm)
-    app.command(cls=Command, epilog=examples("photosift allow ~/Pictures/Phone"))(allow)
+    app.command(cls=Command, epilog=examples("photosift allow ~/Pictures/Phone", "photosift allow ~/Sync/Camera"))(
+        allow
+    )
     app.command(
         cls=Command, epilog=examples("photosift adopt family", "photosift adopt ~/Pictures --target ~/Duplicates")
     )(adopt)
@@ -136,14 +138,18 @@ def allow(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Allow acting in a folder that another program manages. What goes there may go on other machines too."""
-    from shared.messages.base import FileRef
+    """Allow acting in a folder that another program manages. What goes there may go on other machines too.
+
+    A root that is managed as a whole, or lies in such a folder, is allowed by its own path. Every managed folder inside
+    needs its own word.
+    """
+    from shared.messages.base import FolderRef
     from shared.messages.requests import AllowRequested
-    from shared.settings_roots import photo_path
+    from shared.settings_roots import folder_place
 
     settings = known_settings(config)
-    place = photo_path(folder.rstrip("/") or folder, settings.roots)
-    _ask(settings, [AllowRequested(request_id=_new_id(), folder=FileRef.of(place))], verbose)
+    root, rel = folder_place(folder, settings.roots)
+    _ask(settings, [AllowRequested(request_id=_new_id(), folder=FolderRef.of(root, rel))], verbose)
 
 
 def adopt(
@@ -265,7 +271,7 @@ def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeo
     async def all_of_them() -> list[RequestAnswered]:
         answers: list[RequestAnswered] = []
         for request in requests:
-            answers += await asking.ask_service(settings, request, timeout=timeout)
+            answers += await asking.ask_service(settings, request, timeout=timeout, waiting=_say_it_waits)
         return answers
 
     start_log(verbose)
@@ -276,6 +282,10 @@ def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeo
     if not answers:
         complain("nobody answered; is the photosift that holds this state folder working? (photosift config check)")
         raise typer.Exit(STOPPED)
+
+
+def _say_it_waits() -> None:
+    complain("sent; waiting for the watcher to answer (Ctrl-C ends the waiting, not the request)")
 
 
 def _tell(answer: RequestAnswered, *, named: bool) -> None:

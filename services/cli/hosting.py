@@ -14,7 +14,7 @@ from services.terminal import Progress, shown_progress
 from services.terminal_report import Invocation, write_outcome
 from shared.messages.base import FileRef, Message
 from shared.messages.files import FileGone, FileMoved, FileSettled, PassFinished
-from shared.messages.outcomes import CommandDone, FolderRemoved, ItemRemoved, ItemRestored
+from shared.messages.outcomes import CommandDone, FolderRemoved, ItemRemoved, ItemRestored, RemovalDone
 from shared.messages.resolution import GroupDecided
 from shared.paths import printable, to_text
 
@@ -107,6 +107,12 @@ def _removed(message: Message) -> list[str]:
     return [f"{_name(message.file)}: removed from quarantine after its retention; {_name(message.live_copy)} is there"]
 
 
+def _last_copy(message: Message) -> list[str]:
+    assert isinstance(message, RemovalDone)
+    told = f"{_name(message.file)}: stays in quarantine: {printable(message.explanation)}"
+    return [told] if message.outcome == "kept" else []
+
+
 def _folder(message: Message) -> list[str]:
     assert isinstance(message, FolderRemoved)
     return [f"{_name(message.folder)}: empty folder removed"]
@@ -140,5 +146,6 @@ _TELLERS: Mapping[type[Message], Callable[[Message], list[str]]] = {
     CommandDone: _done,
     ItemRestored: _restored,
     ItemRemoved: _removed,
+    RemovalDone: _last_copy,
     FolderRemoved: _folder,
 }

@@ -62,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(cls=Command, epilog=examples("photosift analyse ~/Pictures -t 2"))(analyse)
     app.command(cls=Command, epilog=examples("photosift demo"))(demo)
     for service in (watcher, analyser, resolver):
-        app.command(cls=Command, epilog=examples(f"PHOTOSIFT_NATS_URL=nats://nas:4222 photosift {service.__name__}"))(
+        app.command(cls=Command, epilog=examples(f"PHOTOSIFT_NATS_URL=tls://nas:4222 photosift {service.__name__}"))(
             service
         )
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from services.resolver.decisionbook import TAKEN
 from services.resolver.outbox import pack
+from services.resolver.removals import Removals
 from services.resolver.store import DecisionStore
 from shared.bus.port import Delivery
 from shared.clock import Clock
 from shared.index.port import Index
 from shared.messages.base import Message
-from shared.messages.outcomes import CommandDone, ItemRestored, RequestAnswered
+from shared.messages.outcomes import CommandDone, ItemDue, ItemRestored, RemovalDone, RequestAnswered
 from shared.messages.requests import AllowRequested, ConfirmRequested
 from shared.signature import Signature
 
@@ -37,17 +38,18 @@ _UNLOCKED = {"breaker": "breaker-open", "allow": "managed-folder"}
 class Answers:
     """Takes in OUT, and of REQ what is the executor's to do and the resolver's to know."""
 
-    def __init__(self, store: DecisionStore, index: Index, clock: Clock) -> None:
-        self._store, self._index, self._clock = store, index, clock
+    def __init__(self, store: DecisionStore, index: Index, clock: Clock, removals: Removals) -> None:
+        self._store, self._index, self._clock, self._removals = store, index, clock, removals
 
     async def take(self, batch: Sequence[Delivery]) -> None:
         """A batch of outcomes, in one transaction. Raises ``IndexUnavailable``."""
-        done = [d.message for d in batch if isinstance(d.message, CommandDone)]
+        done = [d.message for d in batch if isinstance(d.message, CommandDone | RemovalDone)]
         contents = await self._index.contents(sorted({m.sha256 for m in done}))
-        keepers = await self._index.files([m.keeper.photo.file_id for m in done])
+        keepers = await self._index.files([m.keeper.photo.file_id for m in done if isinstance(m, CommandDone)])
         keeper_sha = {file_id: doc.sha256 for file_id, doc in keepers.items() if doc.sha256 is not None}
         signatures = {sha: content.signature for sha, content in contents.items()}
         await asyncio.to_thread(self._take_all, batch, signatures, keeper_sha)
+        await self._removals.answer([(d.message, pack(d.envelope)) for d in batch if isinstance(d.message, ItemDue)])
 
     def _take_all(
         self, batch: Sequence[Delivery], signatures: Mapping[str, Signature], keeper_sha: Mapping[str, str]
@@ -58,6 +60,8 @@ class Answers:
                 if isinstance(message, CommandDone):
                     known = keeper_sha.get(message.keeper.photo.file_id)
                     self._command_done(message, signatures.get(message.sha256), known, cause)
+                elif isinstance(message, RemovalDone):
+                    self._removal_done(message, signatures.get(message.sha256), cause)
                 elif isinstance(message, ItemRestored):
                     self._store.decisions.restore(message.sha256, message.keeper_sha256)
                     self._store.contents.mark([message.sha256, message.keeper_sha256], cause)
@@ -78,12 +82,18 @@ class Answers:
             book.ask_again(done.command_id, self._clock.now() + MOMENTARY[str(done.code)])
         self._store.contents.mark([sha for sha in (done.sha256, keeper) if sha], cause)
 
+    def _removal_done(self, done: RemovalDone, signature: Signature | None, cause: str) -> None:
+        """A last copy that is gone: its stand-in may only go for what is near both (S1 over time)."""
+        self._store.removals.answer(done)
+        if done.outcome == "removed":
+            self._store.decisions.replace(done.sha256, done.keeper_sha256, signature)
+        self._store.contents.mark([done.keeper_sha256], cause)
+
     def take_request(self, message: Message) -> None:
         """A request that the executor answers; what it unlocks is asked again once it is answered."""
         with self._store.transaction():
             if isinstance(message, AllowRequested):
-                photo = message.folder.photo
-                self._store.decisions.allow(photo.root, photo.rel)
+                self._store.decisions.allow(message.folder.root, message.folder.rel)
                 self._store.contents.mark_decided()
                 self._expect(message.request_id, _UNLOCKED["allow"], None)
             elif isinstance(message, ConfirmRequested) and message.what == "breaker":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 #: how much longer than its expiry a command may still be on its way, in seconds (the hosts' clocks differ)
 EXPIRY_MARGIN = 60.0
@@ -58,15 +59,39 @@ class ContentBook:
     def record(self, changes: Sequence[Change], neighbours: Mapping[str, Sequence[str]]) -> None:
         """Takes in what changed and what was found near it; both are to be decided about."""
         self._link(neighbours)
+        known = self.known([change.file_id for change in changes])
         for change in changes:
-            known = self._db.execute("SELECT sha, version FROM files WHERE file_id = ?", (change.file_id,)).fetchone()
-            if known is not None and known[0] is not None:
-                self.mark([known[0]], change.cause)
-            if change.sha is not None:
-                self.mark([change.sha], change.cause)
-            if known is None or change.version > known[1]:  # S18: late messages change nothing
-                row = (change.file_id, change.sha, change.version)
-                self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", row)
+            before = known.get(change.file_id)
+            self.mark([sha for sha in (before and before[0], change.sha) if sha is not None], change.cause)
+            if before is None or change.version > before[1]:  # S18: late messages change nothing
+                known[change.file_id] = (change.sha, change.version)
+                self._write_down(change)
+
+    def believe(self, changes: Sequence[Change], neighbours: Mapping[str, Sequence[str]]) -> None:
+        """The same, of what the index itself says: it is right whatever was remembered."""
+        self.record(changes, neighbours)
+        for change in changes:
+            self._write_down(change)
+
+    def known(self, file_ids: Sequence[str]) -> dict[str, tuple[str | None, int]]:
+        """Content and version that are remembered of these files."""
+        rows = self._among("SELECT file_id, sha, version FROM files WHERE file_id", file_ids)
+        return {file_id: (sha, version) for file_id, sha, version in rows}
+
+    def file_count(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM files").fetchone()[0])
+
+    def files_after(self, file_id: str, count: int) -> list[str]:
+        """The next remembered files in the order of their ids."""
+        rows = self._db.execute(
+            "SELECT file_id FROM files WHERE file_id > ? ORDER BY file_id LIMIT ?", (file_id, count)
+        )
+        return [row[0] for row in rows]
+
+    def forget_files(self, file_ids: Sequence[str]) -> None:
+        """The index has nothing of them: what they were is to be decided about again."""
+        self.mark(sha for sha, _ in self.known(file_ids).values() if sha is not None)
+        self._db.executemany("DELETE FROM files WHERE file_id = ?", [(file_id,) for file_id in file_ids])
 
     def mark(self, hashes: Iterable[str], cause: str | None = None) -> None:
         """These contents' groups are to be decided about again."""
@@ -159,10 +184,16 @@ class ContentBook:
         return tuple(row[0] for row in rows)
 
     def _rows(self, hashes: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-        for at in range(0, len(hashes), 500):
-            some = hashes[at : at + 500]
-            marks = ",".join("?" * len(some))
-            yield from self._db.execute(f"SELECT sha, component, searched FROM contents WHERE sha IN ({marks})", some)
+        return self._among("SELECT sha, component, searched FROM contents WHERE sha", hashes)
+
+    def _among(self, query: str, values: Sequence[str]) -> Iterator[Any]:
+        for at in range(0, len(values), 500):
+            some = values[at : at + 500]
+            yield from self._db.execute(f"{query} IN ({','.join('?' * len(some))})", some).fetchall()
+
+    def _write_down(self, change: Change) -> None:
+        row = (change.file_id, change.sha, change.version)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", row)
 
     def _component_of(self, sha: str) -> int:
         row = self._db.execute("SELECT component FROM contents WHERE sha = ?", (sha,)).fetchone()

@@ -15,7 +15,9 @@ import structlog
 from shared.bus.port import Bus
 from shared.errors import PermanentError
 from shared.messages.base import Message
+from shared.messages.commands import TakeFile
 from shared.messages.envelope import Envelope, message_types
+from shared.messages.resolution import DecisionWithdrawn, GroupDecided
 
 log = structlog.get_logger()
 
@@ -72,6 +74,22 @@ def runs(letters: Sequence[Letter]) -> list[list[Letter]]:
     return [list(run) for _, run in groupby(letters, key=lambda letter: letter.message.TYPE)]
 
 
+def _log(letter: Letter) -> None:
+    """What was said, under the correlation id of the story it continues."""
+    about: dict[str, object]
+    match letter.message:
+        case GroupDecided(decision_id=decision, keeper=keeper, duplicates=duplicates):
+            event, about = "group_decided", {"keeper": keeper.file.photo.text, "duplicates": len(duplicates)}
+        case DecisionWithdrawn(decision_id=decision, reason=reason):
+            event, about = "decision_withdrawn", {"reason": reason}
+        case TakeFile(decision_id=decision, action=action, victim=victim):
+            event, about = "file_commanded", {"action": action, "file": victim.file.photo.text}
+        case _:
+            return
+    correlation = letter.cause.correlationid if letter.cause else None
+    log.info(f"resolver.{event}", decision=decision, correlation=correlation, **about)
+
+
 class Postman:
     """Empties the outbox, in order. One at a time."""
 
@@ -95,6 +113,7 @@ class Postman:
         try:
             async with self._gate:
                 await self._bus.publish(letter.message, cause=letter.cause)
+            _log(letter)
         except PermanentError as error:
             log.error(
                 "resolver.message_dropped", type=letter.message.TYPE, about=letter.message.about, error=str(error)

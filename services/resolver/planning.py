@@ -9,6 +9,7 @@ from services.resolver.clustering import Bounds, Follower, Star, in_order, stars
 from services.resolver.ranking import BY_ROLE, Candidate, Rule, decided_by, why
 from shared.messages.base import FileRef, digest_id
 from shared.messages.resolution import Action, Duplicate, GroupDecided, MatchClass, Member
+from shared.paths import ancestors
 from shared.signature import Signature, distance
 
 #: bytes that the duplicates of one decision may take in a message; a larger group is told in several, with one keeper
@@ -26,8 +27,10 @@ class Policy:
     #: a follower modified further than this from its keeper is kept, and shown
     max_mtime_difference_ns: int | None = None
     target: str | None = None
-    #: (root, folder below it; empty for the whole root) that another program manages and nobody has allowed (S24)
+    #: (root, folder below it; empty for the whole root) that another program manages (S24)
     managed: tuple[tuple[str, bytes], ...] = ()
+    #: those that a person allowed by name
+    allowed: frozenset[tuple[str, bytes]] = frozenset()
     #: only files of these roots are acted on; None: of any
     roots: frozenset[str] | None = None
     #: a person's word for this batch
@@ -175,7 +178,7 @@ def _about_the_files(keeper: Candidate, follower: Follower, policy: Policy) -> s
     for whose, doubt in (("it", file.doubt), ("the keeper", keeper.doubt)):
         if doubt:  # S15
             return f"{whose} is in doubt: {doubt}"
-    if _inside(file, policy.managed):  # S24
+    if _is_managed(file, policy):  # S24
         return "its folder is managed by another program; allow the folder by name to act there"
     if follower.match_class == "similar" and decided_by(keeper, file, policy.rules) == BY_ROLE:
         return f"the rules prefer it to the keeper, which leads only as a file of a {keeper.role} root"
@@ -220,10 +223,15 @@ def _stands_for(
     return None
 
 
-def _inside(file: Candidate, folders: tuple[tuple[str, bytes], ...]) -> bool:
-    return any(
-        root == file.path.root and (not folder or file.path.rel.startswith(folder + b"/")) for root, folder in folders
-    )
+def _is_managed(file: Candidate, policy: Policy) -> bool:
+    """Whether the innermost managed folder around it is closed: no word was given for it, nor on the way from it."""
+    for folder in reversed(ancestors(file.path.folder)):
+        place = (file.path.root, folder)
+        if place in policy.allowed:
+            return False
+        if place in policy.managed:
+            return True
+    return False
 
 
 def _identity(file: Candidate) -> tuple[str, int, str]:

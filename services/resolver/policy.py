@@ -32,7 +32,8 @@ def policy_of(settings: Settings, allowed: frozenset[Place] = frozenset()) -> Po
         classes=frozenset(settings.automatic_classes),
         max_mtime_difference_ns=None if limit is None else round(limit.total_seconds() * 1_000_000_000),
         target=None if settings.target is None else str(settings.target),
-        managed=tuple(sorted(set(managed_places(settings)) - allowed)),
+        managed=tuple(sorted(set(managed_places(settings)))),
+        allowed=allowed,
     )
 
 

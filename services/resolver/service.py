@@ -14,9 +14,11 @@ from services.resolver.applying import apply
 from services.resolver.contentbook import EXPIRY_MARGIN, Change, Component
 from services.resolver.neighbourhood import gather, neighbours_of
 from services.resolver.outbox import Postman, pack
+from services.resolver.removals import Removals
 from services.resolver.rounds import Rounds, withdraw
 from services.resolver.startup import prepare
 from services.resolver.store import DecisionStore, StoreUnavailable
+from services.resolver.sweep import Sweep
 from shared.bus.consuming import OUTAGES, patiently, work_through, work_through_batches
 from shared.bus.names import RESOLVER_OUT, RESOLVER_REQ, RESOLVER_SIG
 from shared.bus.port import Bus, Delivery
@@ -57,11 +59,12 @@ class ResolverService:
         self._quiet, self._busy = quiet_seconds, busy_seconds
         self._rounds = Rounds(store, settings)
         self._postman = Postman(bus, store.outbox, store.transaction)
-        self._answers = Answers(store, index, clock)
+        self._answers = Answers(store, index, clock, Removals(store, index, settings, clock))
         #: taking in and planning take turns: nothing becomes dirty while it is being decided about
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
         self._news_at = 0.0
+        self._sweep = Sweep(store=store, index=index, settings=settings, turn=self._turn, tell=self._tell)
         self._said: State | None = None
         #: when to look again without news, seconds since the epoch
         self._due: float | None = None
@@ -69,7 +72,7 @@ class ResolverService:
 
     async def run(self, stop: asyncio.Event) -> None:
         await patiently(
-            lambda: prepare(self._store, self._index, self._settings, self._clock, stop), stop=stop, outages=_OUTAGES
+            lambda: prepare(self._store, self._sweep, self._settings, self._clock, stop), stop=stop, outages=_OUTAGES
         )
         self._tell()
         async with asyncio.TaskGroup() as group:
@@ -79,6 +82,7 @@ class ResolverService:
             one_by_one = work_through(self._bus, RESOLVER_REQ, self.take_request, stop=stop, outages=_OUTAGES)
             group.create_task(one_by_one)
             group.create_task(self._plan_until(stop))
+            group.create_task(self._sweep_until(stop))
             group.create_task(self._hear_the_end(stop))
 
     async def open_decisions(self) -> list[GroupDecided]:
@@ -179,6 +183,10 @@ class ResolverService:
             self._due = min((t for t in times if t is not None), default=None)
             open_commands = book.open_commands(now - EXPIRY_MARGIN)
             return int(self._store.note("sig_seq") or 0), book.open_decisions(), open_commands
+
+    async def _sweep_until(self, stop: asyncio.Event) -> None:
+        while await unless_stopped(stop, self._settings.sweep_seconds):
+            await patiently(lambda: self._sweep.run(stop), stop=stop, outages=_OUTAGES, what="sweep")
 
     # waiting
 

@@ -20,6 +20,7 @@ from services.resolver.contentbook import ContentBook
 from services.resolver.decisionbook import DecisionBook
 from services.resolver.history import History, decisions_in, history_in
 from services.resolver.outbox import Outbox
+from services.resolver.removalbook import RemovalBook
 from services.resolver.schema import SCHEMA
 from shared.errors import TransientError
 from shared.messages.resolution import GroupDecided
@@ -48,6 +49,7 @@ class DecisionStore:
             raise StoreUnavailable(str(error)) from error
         self.contents = ContentBook(self._db)
         self.decisions = DecisionBook(self._db)
+        self.removals = RemovalBook(self._db, self.decisions)
         self.outbox = Outbox(self._db)
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from services.watcher.homeward import Stays
@@ -79,13 +80,22 @@ class Answering:
     def allow(self, request: AllowRequested) -> RequestAnswered:
         """By name: the folder itself, not what lies above it (S24)."""
         try:
-            folder = request.folder.photo
+            root, rel = request.folder.root, request.folder.rel
         except PhotosiftError as error:
             return self.no(request, str(error))
-        if folder.root not in self._b.roots:
-            return self.no(request, f"there is no root {printable(folder.root)}")
-        self._b.counters.allow(folder.root, folder.rel, self._b.clock.now())
-        return self.answer(request, done=True, text=f"acting in {folder.text} is allowed now")
+        if root not in self._b.roots:
+            return self.no(request, f"there is no root {printable(root)}")
+        self._b.counters.allow(root, rel, self._b.clock.now())
+        return self.answer(request, done=True, text=self._allowed(root, rel))
+
+    def _allowed(self, root: str, rel: bytes) -> str:
+        if rel:
+            return f"acting in {PhotoPath(root, rel).text} is allowed now"
+        top = printable(os.fsencode(self._b.roots[root].path))
+        return (
+            f"acting in the whole root {printable(root)} ({top}) is allowed now; folders inside it that another program"
+            " manages still need their own word"
+        )
 
     def no(self, request: Request, text: str) -> RequestAnswered:
         return self.answer(request, done=False, text=text)

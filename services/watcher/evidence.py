@@ -87,6 +87,20 @@ def untouched(before: FileStat, now: FileStat) -> bool:
     )
 
 
+def as_it_was(what: str, evidence: Evidence, looked: Looked) -> Refusal | None:
+    """Whether the file is there and as its evidence says; ``what`` begins the refusal's code."""
+    name = named(evidence)
+    if looked.problem is not None:
+        return Refusal(code=f"{what}-unreadable", explanation=f"{name} cannot be read: {looked.problem}")
+    if looked.stat is None:
+        return Refusal(code=f"{what}-gone", explanation=f"{name} is not there any more")
+    if (why := differs(evidence, looked.stat)) is not None:
+        return Refusal(code=f"{what}-changed", explanation=f"{name} is not as it was decided about: {why}")
+    if looked.in_use:
+        return Refusal(code=f"{what}-in-use", explanation=f"another program has {name} open")
+    return None
+
+
 def _places_are_live(command: TakeFile, facts: PlaceFacts) -> Refusal | None:
     for evidence, why in ((command.victim, facts.victim_place), (command.keeper, facts.keeper_place)):
         if why is not None:  # S22
@@ -113,24 +127,11 @@ def _is_no_part_of_a_unit(command: TakeFile, facts: PlaceFacts) -> Refusal | Non
 
 
 def _victim_is_as_it_was(command: TakeFile, facts: PlaceFacts) -> Refusal | None:
-    return _as_it_was("victim", command.victim, facts.victim)
+    return as_it_was("victim", command.victim, facts.victim)
 
 
 def _keeper_is_as_it_was(command: TakeFile, facts: PlaceFacts) -> Refusal | None:
-    return _as_it_was("keeper", command.keeper, facts.keeper)
-
-
-def _as_it_was(what: str, evidence: Evidence, looked: Looked) -> Refusal | None:
-    name = named(evidence)
-    if looked.problem is not None:
-        return Refusal(code=f"{what}-unreadable", explanation=f"{name} cannot be read: {looked.problem}")
-    if looked.stat is None:
-        return Refusal(code=f"{what}-gone", explanation=f"{name} is not there any more")
-    if (why := differs(evidence, looked.stat)) is not None:
-        return Refusal(code=f"{what}-changed", explanation=f"{name} is not as it was decided about: {why}")
-    if looked.in_use:
-        return Refusal(code=f"{what}-in-use", explanation=f"another program has {name} open")
-    return None
+    return as_it_was("keeper", command.keeper, facts.keeper)
 
 
 def _are_two_files(command: TakeFile, facts: PlaceFacts) -> Refusal | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from services.watcher.disk import OpenFile, Spot, TreeRoot
+from services.watcher.disk import Attributes, OpenFile, Spot, TreeRoot
 from services.watcher.evidence import ContentFacts, judge_contents, judge_places
 from services.watcher.guards import judge_order
 from services.watcher.inspecting import Found
@@ -56,6 +56,8 @@ class Pair:
     victim: Spot
     victim_file: OpenFile
     keeper: FileStat
+    #: what the folders above the victim have, the outermost first (S25)
+    folders: tuple[Attributes, ...]
     #: where the victim may be set aside, best first
     anchors: list[bytes]
 
@@ -134,8 +136,15 @@ class Executor:
         if refusal is not None:
             return refusal
         (spot, file), (_, keeper_file) = victim.opened, keeper.opened
-        places = anchors(victim.tree, command.victim.file.photo.folder)
-        return Pair(tree=victim.tree, victim=spot, victim_file=file, keeper=keeper_file.stat, anchors=places)
+        path, tree = command.victim.file.photo, victim.tree
+        return Pair(
+            tree=tree,
+            victim=spot,
+            victim_file=file,
+            keeper=keeper_file.stat,
+            folders=self._b.folder_looks.above(tree, path),
+            anchors=anchors(tree, path.folder),
+        )
 
     def _read(self, command: TakeFile, victim: Found, keeper: Found) -> ContentFacts:
         keeper_sha256 = self._b.keepers.read(command.keeper.file.photo, keeper)
@@ -175,6 +184,7 @@ class Executor:
             size=command.victim.size,
             mtime_ns=command.victim.mtime_ns,
             attributes=pair.victim_file.attributes().to_json(),
+            folders=tuple(folder.to_json() for folder in pair.folders),
             taken_at=now,
             journal=self._b.file.id,
             place=text,

@@ -1,7 +1,7 @@
 """The eyes of the watcher: every root watched, every change published in the order of its versions. (S14, S16, S18)
 
 A pass compares the disk with the snapshot, hints of the observer make that sooner, and whatever is written into the
-snapshot's outbox is published. The hands tell of what they move themselves (``taken``, ``restored``).
+snapshot's outbox is published. The hands tell of what they move themselves (``hearsay``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import NamedTuple
 import structlog
 
 from services.watcher import believing
-from services.watcher.ignoring import Ignoring, compiled, managed_folder_of, normalised
+from services.watcher.hearsay import Hearsay
+from services.watcher.ignoring import Ignoring, compiled, managed_and_not_allowed, normalised
 from services.watcher.known import Facts
 from services.watcher.observing import IDENTITY, Place
 from services.watcher.outbox import Outbox
@@ -28,7 +29,6 @@ from services.watcher.rootstate import Means
 from services.watcher.rootwatch import RootWatch
 from services.watcher.snapshot import Snapshot
 from services.watcher.stepping import Unreadable
-from services.watcher.telling import Change
 from shared.bus.port import Bus
 from shared.clock import Clock
 from shared.config import Settings
@@ -79,6 +79,8 @@ class Eyes:
         places = (Place(name=root.name, path=_absolute(root.path), ignoring=ignoring) for root in settings.roots)
         self._places = {place.name: place for place in places}
         self._unknown: dict[str, str] = {}
+        #: what the hands tell
+        self.hearsay = Hearsay(snapshot, self._outbox, self._places)
         self._judging = threading.Lock()
         self._overlaps: dict[str, str] = {}
         self._watches: dict[str, RootWatch] = {}
@@ -181,12 +183,14 @@ class Eyes:
         return watch.unknown if watch is not None else self._unknown.get(root)
 
     def managed_folder(self, photo: PhotoPath) -> bytes | None:
-        """The folder around it that another program manages and no person has allowed (S24); ``b""`` is the root."""
+        """The folder around it that another program manages and no person has allowed (S24); ``b""`` is the root.
+
+        By what lies in the root; what lies above it the executor asks the disk about.
+        """
         notes = self._snapshot.notes
         marked = {note.rel for note in notes.recall(MANAGED, photo.root)} | self._listed_as_managed(photo.root)
         allowed = {note.rel for note in notes.recall(ALLOWED, photo.root)}
-        folder = managed_folder_of(photo.rel, marked)
-        return None if folder is None or folder in allowed else folder
+        return managed_and_not_allowed(photo.rel, marked, allowed)
 
     def _listed_as_managed(self, root: str) -> set[bytes]:
         place = self._places.get(root)
@@ -204,28 +208,10 @@ class Eyes:
         """A person allows acting inside a folder that another program manages (S24)."""
         await asyncio.to_thread(self._snapshot.notes.add, ALLOWED, root, [Note(folder)])
 
-    async def taken(self, photo: PhotoPath) -> None:
-        """The executor moved this file away."""
-        if self.known_since(photo) is not None:
-            await asyncio.to_thread(self._snapshot.write, [Change("gone", photo, reason="taken")])
-            await self._outbox.send()
-
-    async def restored(self, photo: PhotoPath) -> None:
-        """The executor put this file back."""
-        facts = await asyncio.to_thread(self._look_plainly, photo)
-        if facts is not None and facts.is_file:
-            await asyncio.to_thread(self._snapshot.write, [Change("settled", photo, facts)])
-            await self._outbox.send()
-
-    def _look_plainly(self, photo: PhotoPath) -> Facts | None:
-        place = self._places.get(photo.root)
-        if place is None:
-            return None
-        try:
-            with place.open() as tree:
-                return tree.look(photo.rel)
-        except Unreadable:
-            return None
+    def look_again(self) -> None:
+        """Something may have been missed: a pass over every root, soon."""
+        for watch in self._watches.values():
+            watch.look_again()
 
     # --- what a person says ---------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from services.watcher.disk import Disk, FaultPoint, no_fault
 from services.watcher.executor import AskedFor, Executor, any_command
 from services.watcher.journalfile import JournalFailed
 from services.watcher.recovery import Recovery
+from services.watcher.releasing import Releasing
 from services.watcher.removal import Removal
 from services.watcher.restoring import Restoring
 from services.watcher.sight import Sight
@@ -32,7 +33,7 @@ from shared.clock import Clock
 from shared.config import Settings
 from shared.errors import MessageRejected, PermanentError
 from shared.lifecycle import unless_stopped
-from shared.messages.commands import TakeFile
+from shared.messages.commands import RemoveItem, TakeFile
 from shared.messages.envelope import Envelope
 from shared.messages.outcomes import CommandDone, RequestAnswered
 from shared.messages.requests import (
@@ -135,6 +136,7 @@ class Hands:
         self._executor = Executor(self._bench, self._asked_for)
         self._recovery = Recovery(self._bench, self._executor, restoring)
         self._removal = Removal(self._bench)
+        self._releasing = Releasing(self._bench, self._removal)
         self._answering = Answering(self._bench, restoring, by=self._by)
         outages = (*OUTAGES, JournalFailed)
         await self._look_after()
@@ -150,10 +152,14 @@ class Hands:
 
     async def _on_command(self, delivery: Delivery) -> None:
         command = delivery.message
-        if not isinstance(command, TakeFile):
-            raise MessageRejected(f"{command.TYPE} is no command")
-        for result in await self._acting(self._take, command, delivery.envelope):
-            await self._done(result)
+        match command:
+            case TakeFile():
+                for result in await self._acting(self._take, command, delivery.envelope):
+                    await self._done(result)
+            case RemoveItem():
+                await self._acting(self._releasing.carry_out, command, delivery.envelope)
+            case _:
+                raise MessageRejected(f"{command.TYPE} is no command")
         await self._say()
 
     def _take(self, command: TakeFile, cause: Envelope) -> list[CommandDone]:
@@ -175,9 +181,18 @@ class Hands:
             decision=result.decision_id,
             item=result.item_id,
             reason=result.explanation,
+            correlation=await self._story_of(result),
         )
         if result.outcome in ("moved", "quarantined"):
             await self._on_taken(result.victim.photo)
+
+    async def _story_of(self, result: CommandDone) -> str | None:
+        """Its own, also where a crash interrupted it and it is settled while another command is in hand."""
+        with suppress(JournalFailed):
+            entry = await self._in_thread(self._bench.journal.lookup, result.command_id)
+            if entry is not None and entry.cause is not None:
+                return entry.cause.correlationid
+        return None
 
     async def _acting(self, work: Callable[..., T], *values: object) -> T:
         """Anything that writes the journal; a failure is said and waited for (S12)."""
@@ -236,8 +251,7 @@ class Hands:
     async def _allow(self, request: AllowRequested) -> RequestAnswered:
         answer = await self._acting(self._answering.allow, request)
         if answer.done:
-            folder = request.folder.photo
-            await self._allow_for_eyes(folder.root, folder.rel)
+            await self._allow_for_eyes(request.folder.root, request.folder.rel)
         return answer
 
     async def _confirm(self, request: ConfirmRequested) -> RequestAnswered:
@@ -274,6 +288,7 @@ class Hands:
         self._removal.note_today()
         settled = self._recovery.settle_all()
         done = self._removal.remove_due()
+        self._releasing.ask(done.copyless)
         if done.removed or done.last_copies or done.stopped:
             log.info(
                 "executor.retention_done", removed=done.removed, last_copies=len(done.last_copies), stopped=done.stopped

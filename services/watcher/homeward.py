@@ -11,14 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.watcher.disk import Attributes, CrossDevice, Disk, NotAFile, NotThere, Occupied, Spot, TreeRoot
+from services.watcher.disk import CrossDevice, Disk, NotAFile, NotThere, Occupied, Spot, TreeRoot
 from services.watcher.evidence import same_file
-from services.watcher.items import Items
+from services.watcher.folders import FoldersBack
 from services.watcher.quarantine import (
     ASIDE,
     PHOTO,
     TARGET_RECORDS,
-    ancestors,
     discard,
     folder_of,
     is_listed,
@@ -42,8 +41,8 @@ class Stays:
 class Homeward:
     """Brings items home."""
 
-    def __init__(self, *, disk: Disk, roots: Mapping[str, Root], items: Items) -> None:
-        self._disk, self._roots, self._items = disk, roots, items
+    def __init__(self, *, disk: Disk, roots: Mapping[str, Root], folders: FoldersBack) -> None:
+        self._disk, self._roots, self._folders = disk, roots, folders
 
     def bring(self, record: Record) -> Stays | None:
         """Put the item back at its own name; None when it is there. Nothing is lost, whatever is raised or returned."""
@@ -55,6 +54,11 @@ class Homeward:
         except (PhotosiftError, OSError) as error:
             code = error.code if isinstance(error, PhotosiftError) else "disk-failure"
             return Stays(code=code, explanation=f"{record.origin.text} cannot go back: {error}")
+
+    def finish_folders(self, root: str) -> None:
+        """Folders that were made on the way home get what they had: called when everything is back (S25)."""
+        with suppress(KeyError, PhotosiftError, OSError), self._disk.open_root(self._roots[root].path) as tree:
+            self._folders.finish(root, tree)
 
     def _bring(self, root: TreeRoot, record: Record) -> Stays | None:
         if record.tree == "root":
@@ -72,11 +76,10 @@ class Homeward:
             stays = _is_itself(source, record)
             if stays is not None:
                 return stays
-            folders = self._make_folders(root, record)
+            self._folders.make(root, record)
             with root.spot(record.origin.rel) as origin:
                 stays = self._place(tree, source, origin, record)
         if stays is None:
-            self._give_folders_back(root, record.origin.root, folders)
             self._clear(tree, record)
         return stays
 
@@ -141,27 +144,6 @@ class Homeward:
             else:
                 with tree.spot(joined(TARGET_RECORDS, record.item_id.encode() + b".json")) as spot:
                     self._disk.release(spot)
-
-    # ---- S25 ------------------------------------------------------------------------------------------------------
-
-    def _make_folders(self, root: TreeRoot, record: Record) -> list[bytes]:
-        """Make the folders that are missing; which ones those were, the outermost first."""
-        missing = [f for f in ancestors(record.origin.folder)[1:] if not is_listed(root, f)]
-        if missing:
-            with root.spot(record.origin.rel, make_folders=True):
-                pass
-        return missing
-
-    def _give_folders_back(self, root: TreeRoot, name: str, folders: list[bytes]) -> None:
-        for folder in reversed(folders):
-            removed = self._items.removed_folder(name, folder)
-            if removed is not None:
-                self._restore_folder(root, folder, removed.attributes)
-                self._items.folder_is_back(name, folder)
-
-    def _restore_folder(self, root: TreeRoot, folder: bytes, attributes: Attributes) -> None:
-        with suppress(PhotosiftError), root.spot(folder) as spot:
-            self._disk.restore_attributes(spot, attributes)
 
 
 def _retired(record: Record) -> bytes:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from shared.paths import ancestors
+
 #: rules that need a look at the disk, named by the rescan
 SYMBOLIC_LINK, NOT_A_FILE, SAME_FILE, NOT_RECURSIVE = (
     "symbolic-link",
@@ -134,8 +136,8 @@ def file_skip(name: bytes, extensions: Collection[str]) -> Skip | None:
 
 def extension_of(name: bytes) -> str:
     """Lower case, without dot; empty where there is none (a leading dot begins no ending)."""
-    stem, dot, ending = name.lower().rpartition(b".")
-    return ending.decode("utf-8", "replace") if dot and stem else ""
+    stem, dot, ending = name.rpartition(b".")
+    return ending.decode("utf-8", "replace").lower() if dot and stem else ""  # text: capitals are not ASCII's alone
 
 
 def normalised(extensions: Iterable[str]) -> frozenset[str]:
@@ -239,3 +241,23 @@ def managed_folder_of(rel: bytes, markers: Collection[bytes]) -> bytes | None:
         if folder in markers or (parts[:depth] and parts[depth - 1].lower().endswith(_LIBRARIES)):
             return folder
     return None
+
+
+def managed_and_not_allowed(
+    rel: bytes, markers: Collection[bytes], allowed: Collection[bytes], *, from_above: bool = False
+) -> bytes | None:
+    """The innermost managed folder around a path, or None: there is none, or a person's word opens it (S24).
+
+    The word may be given for the managed folder, or for one on the way from it to the file; never for one above, so
+    that a word for a root opens no synchronised folder inside it. ``from_above``: the root lies in a managed folder.
+    """
+    folder = managed_folder_of(rel, markers)
+    if folder is None:
+        folder = b"" if from_above else None
+    if folder is None or any(named in allowed for named in _on_the_way(folder, rel)):
+        return None
+    return folder
+
+
+def _on_the_way(managed: bytes, rel: bytes) -> list[bytes]:
+    return ancestors(rel.rpartition(b"/")[0])[len(ancestors(managed)) - 1 :]

@@ -12,15 +12,15 @@ from services.watcher.above import is_managed_above, not_live_above
 from services.watcher.counters import Counters
 from services.watcher.disk import Disk, InUse, NotAFile, NotThere, OpenFile, Spot, TreeRoot
 from services.watcher.evidence import Looked, PlaceFacts
-from services.watcher.ignoring import managed_folder_of, manager_by, not_live
+from services.watcher.ignoring import managed_and_not_allowed, manager_by, not_live
 from services.watcher.mounts import on_device
-from services.watcher.quarantine import TARGET_MARKER, ancestors, is_listed, joined
+from services.watcher.quarantine import TARGET_MARKER, is_listed, joined
 from services.watcher.tokens import told_apart
 from services.watcher.units import holds_one_kind, part_of_a_unit
 from shared.config import Root
 from shared.errors import PermanentError, PhotosiftError
 from shared.messages.commands import TakeFile
-from shared.paths import PhotoPath, printable
+from shared.paths import PhotoPath, ancestors, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +126,15 @@ class Inspecting:
     def manager(self, tree: TreeRoot, path: PhotoPath) -> str | None:
         """The managed folder that a file lies in (S24); None where there is none, or a person allowed it by name."""
         marked = {above for above in ancestors(path.folder) if _has_manager(tree, above)}
-        folder = managed_folder_of(path.rel, marked | self._managed[path.root])
-        if folder is None and is_managed_above(tree.path.resolve()):
-            folder = b""
-        if folder is None or any(named in self._counters.allowed(path.root) for named in _within(folder, path)):
+        folder = managed_and_not_allowed(
+            path.rel,
+            marked | self._managed[path.root],
+            self._counters.allowed(path.root),
+            from_above=is_managed_above(tree.path.resolve()),
+        )
+        if folder is None:
             return None
-        return f"{path.root}:{printable(folder)}"
+        return f"{path.root}:{printable(folder)}" if folder else f"the whole root {path.root} ({tree.path})"
 
     def _maybe_one_file(self, command: TakeFile, victim: Found, keeper: Found) -> bool:
         """S4: equal in hash and mtime, on two mounts that may show one file, and no token tells them apart."""
@@ -143,11 +146,6 @@ class Inspecting:
             return False
         sides = ((victim.tree, a.file.photo.folder), (keeper.tree, b.file.photo.folder))
         return not told_apart(self._disk, *sides)
-
-
-def _within(managed: bytes, path: PhotoPath) -> list[bytes]:
-    """The managed folder and those on the way from it to the file: each of them may be allowed by name."""
-    return ancestors(path.folder)[len(ancestors(managed)) - 1 :]
 
 
 def _has_manager(tree: TreeRoot, folder: bytes) -> bool:

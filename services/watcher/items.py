@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.watcher.disk import Attributes
-from services.watcher.journal import say
+from services.watcher.journal import cause_json, say
 from services.watcher.journalfile import Change, JournalFile
 from services.watcher.records import Record, parse
-from shared.messages.base import Message
+from shared.messages.base import FileRef, Message
+from shared.messages.commands import RemoveItem
+from shared.messages.envelope import Envelope
 from shared.paths import PhotoPath
 
 #: ``restoring`` and ``removing``: on its way, looked after at the next start
@@ -41,6 +43,21 @@ class RemovedFolder:
     rel: bytes
     decision_id: str
     attributes: Attributes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalNote:
+    """Why an item may go for good."""
+
+    live_copy: FileRef
+    #: the resolver's decision, where it was one
+    command: RemoveItem | None = None
+    #: whose story that continues, as the outbox keeps it
+    cause: str | None = None
+
+    @classmethod
+    def of(cls, copy: FileRef, command: RemoveItem | None, cause: Envelope | None) -> RemovalNote:
+        return cls(live_copy=copy, command=command, cause=cause_json(cause))
 
 
 class Items:
@@ -80,8 +97,18 @@ class Items:
 
     def stands_for(self, sha256: str) -> frozenset[str]:
         """The contents that this content was kept for and that did not come back (S1)."""
-        sql = "SELECT DISTINCT sha256 FROM items WHERE keeper_sha256 = ? AND state NOT IN ('restoring', 'restored')"
-        return frozenset(str(row[0]) for row in self._file.read(sql, sha256))
+        sql = """SELECT sha256 FROM items WHERE keeper_sha256 = ? AND state NOT IN ('restoring', 'restored')
+                 UNION SELECT sha256 FROM stands WHERE keeper_sha256 = ?"""
+        return frozenset(str(row[0]) for row in self._file.read(sql, sha256, sha256))
+
+    def all_it_stood_for(self, sha256: str) -> frozenset[str]:
+        """The same, and what those were kept for, and so on; without the content itself."""
+        found, waiting = {sha256}, [sha256]
+        while waiting:
+            more = self.stands_for(waiting.pop()) - found
+            found |= more
+            waiting += more
+        return frozenset(found - {sha256})
 
     def was_restored(self, a: str, b: str) -> bool:
         """A person put one of the two back where the other was its keeper; it holds in both directions (S12)."""
@@ -113,6 +140,34 @@ class Items:
 
         self._file.write(change)
 
+    def begin_removal(self, item: Item, note: RemovalNote) -> None:
+        """Durable before the item goes: what stands for it and, from now on, for all that it stood for (S1, S12)."""
+
+        def change(db: sqlite3.Connection) -> None:
+            _mark(db, item.item_id, "removing")
+            command = note.command
+            text = None if command is None else command.model_dump_json(exclude_none=True)
+            row = (item.item_id, note.live_copy.model_dump_json(exclude_none=True), text, note.cause)
+            db.execute("INSERT OR REPLACE INTO removals VALUES (?, ?, ?, ?)", row)
+            if command is not None and command.sha256 != command.keeper.sha256:
+                contents = {command.sha256, *(covered.sha256 for covered in command.covers)} - {command.keeper.sha256}
+                rows = [(command.keeper.sha256, sha256) for sha256 in sorted(contents)]
+                db.executemany("INSERT OR IGNORE INTO stands VALUES (?, ?)", rows)
+
+        self._file.write(change)
+
+    def removal_of(self, item: Item) -> RemovalNote:
+        """What was noted when its removal began."""
+        rows = self._file.read("SELECT live_copy, command, cause FROM removals WHERE item_id = ?", item.item_id)
+        if not rows:  # begun by an earlier version
+            return RemovalNote(live_copy=FileRef.of(item.record.keeper))
+        copy, command, cause = rows[0]
+        return RemovalNote(
+            live_copy=FileRef.model_validate_json(str(copy)),
+            command=None if command is None else RemoveItem.model_validate_json(str(command)),
+            cause=None if cause is None else str(cause),
+        )
+
     def absorb(self, records: Sequence[Record]) -> int:
         """Take records in that the journal does not know (it was lost, or is older): how many were new (S23)."""
 
@@ -138,7 +193,25 @@ class Items:
         )
 
     def folder_is_back(self, root: str, rel: bytes) -> None:
-        self._file.write(lambda db: db.execute("DELETE FROM folders WHERE root = ? AND rel = ?", (root, rel)))
+        def change(db: sqlite3.Connection) -> None:
+            for table in ("folders", "coming_back"):
+                db.execute(f"DELETE FROM {table} WHERE root = ? AND rel = ?", (root, rel))
+
+        self._file.write(change)
+
+    def expect_folders(self, root: str, folders: Mapping[bytes, Attributes]) -> None:
+        """Note what folders shall have once everything is back in them, durably, before they are made."""
+        rows = [(root, rel, json.dumps(attributes.to_json())) for rel, attributes in folders.items()]
+        self._file.write(lambda db: db.executemany("INSERT OR IGNORE INTO coming_back VALUES (?, ?, ?)", rows))
+
+    def returning_folders(self, root: str) -> dict[bytes, Attributes]:
+        """The innermost first."""
+        sql = "SELECT rel, attributes FROM coming_back WHERE root = ? ORDER BY length(rel) DESC"
+        rows = self._file.read(sql, root)
+        return {rel: Attributes.from_json(json.loads(str(had))) for rel, had in rows if isinstance(rel, bytes)}
+
+    def roots_with_returning_folders(self) -> list[str]:
+        return [str(row[0]) for row in self._file.read("SELECT DISTINCT root FROM coming_back ORDER BY root")]
 
     def _select(self, where: str, *values: object) -> list[Item]:
         sql = f"SELECT record, state, day FROM items WHERE {where} ORDER BY taken_at, item_id"

@@ -122,7 +122,7 @@ class Journal:
             _put(db, row)
             for step in also:
                 step(db)
-            say(db, result, _cause_json(cause))
+            say(db, result, cause_json(cause))
 
         self._file.write(change)
 
@@ -132,7 +132,7 @@ class Journal:
 
         def change(db: sqlite3.Connection) -> None:
             for message in messages:
-                say(db, message, _cause_json(cause))
+                say(db, message, cause_json(cause))
 
         self._file.write(change)
 
@@ -142,7 +142,7 @@ class Journal:
         def change(db: sqlite3.Connection) -> None:
             values = (f"answer:{answer.request_id}", answer.model_dump_json())
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
-            say(db, answer, _cause_json(cause))
+            say(db, answer, cause_json(cause))
 
         self._file.write(change)
 
@@ -176,10 +176,11 @@ def _put(db: sqlite3.Connection, row: tuple[object, ...]) -> None:
 
 def _row(command: TakeFile, state: State, cause: Envelope | None) -> tuple[object, ...]:
     files = (command.victim.file.photo.file_id, command.keeper.file.photo.file_id)
-    return (command.command_id, state, command.model_dump_json(exclude_none=True), _cause_json(cause), *files)
+    return (command.command_id, state, command.model_dump_json(exclude_none=True), cause_json(cause), *files)
 
 
-def _cause_json(cause: Envelope | None) -> str | None:
+def cause_json(cause: Envelope | None) -> str | None:
+    """An envelope without its content: what a trace needs."""
     return None if cause is None else cause.model_copy(update={"data": {}}).model_dump_json()
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from services.watcher.snapshot import Snapshot
 from services.watcher.telling import Pending
 from shared.bus.consuming import patiently
 from shared.bus.names import ANALYSER_FS
 from shared.bus.port import Bus
 from shared.lifecycle import unless_stopped
+from shared.messages.envelope import correlation_of
+from shared.messages.files import FileEvent, FileGone, FileMoved, FileSettled
 from shared.telemetry.metrics import FILE_EVENTS
+
+log = structlog.get_logger()
 
 #: a pass pauses while the analysers are this far behind, so that a live upload waits seconds, not hours
 LONGEST_BACKLOG = 2_000
 _BATCH = 500
-_METRIC_NAMES = {"FileSettled": "settled", "FileMoved": "moved", "FileGone": "gone"}
+_METRIC_NAMES: dict[type[FileEvent], str] = {FileSettled: "settled", FileMoved: "moved", FileGone: "gone"}
 
 
 class Outbox:
@@ -33,7 +39,7 @@ class Outbox:
                 if not await patiently(lambda m=messages: self._bus.publish_many(m), stop=stop, what="file events"):  # type: ignore[misc]
                     return False
                 await asyncio.to_thread(self._snapshot.acknowledged, pending)
-                _count(pending)
+                _note(pending)
         return True
 
     async def until_analysers_follow(self, stop: asyncio.Event | None = None) -> None:
@@ -53,7 +59,11 @@ class Outbox:
         return backlog
 
 
-def _count(pending: list[Pending]) -> None:
-    for one in pending:
-        if (name := _METRIC_NAMES.get(type(one.message).__name__)) is not None:
-            FILE_EVENTS.labels(name).inc()
+def _note(pending: list[Pending]) -> None:
+    """Count and log what was told: here each file's story begins."""
+    for message in (one.message for one in pending):
+        if isinstance(message, FileEvent):
+            kind = _METRIC_NAMES[type(message)]
+            FILE_EVENTS.labels(kind).inc()
+            path, correlation = message.file.photo.text, correlation_of(message)
+            log.info(f"watcher.file_{kind}", path=path, version=message.version, correlation=correlation)

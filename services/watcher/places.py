@@ -75,6 +75,11 @@ class Places:
 
     def bring_back(self, record: Record) -> tuple[Record, Stays | None]:
         """Back to its own name from wherever it is; where that fails, the record of where it lies."""
+        record, stays = self._bring_back(record)
+        self._homeward.finish_folders(record.origin.root)
+        return record, stays
+
+    def _bring_back(self, record: Record) -> tuple[Record, Stays | None]:
         moved = self.in_target(record)
         if moved is not None and not self._is_surely_aside(record):
             return moved, self._homeward.bring(moved)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from services.watcher.disk import PRIVATE, Disk, DiskFailure, NotAFile, NotThere, Occupied, TreeRoot, is_temporary
 from services.watcher.records import CORRECTED, LONGEST_RECORD, RECORD, Record, parse
 from shared.errors import PhotosiftError
-from shared.paths import PhotoPath, from_text, to_text
+from shared.paths import PhotoPath, ancestors, from_text, to_text
 
 QUARANTINE = PRIVATE + b"/quarantine"
 ASIDE = PRIVATE + b"/private"
@@ -32,12 +32,6 @@ def joined(*parts: bytes) -> bytes:
 
 def folder_of(rel: bytes) -> bytes:
     return rel.rpartition(b"/")[0]
-
-
-def ancestors(folder: bytes) -> list[bytes]:
-    """The root first (``b""``), the folder itself last."""
-    parts = folder.split(b"/") if folder else []
-    return [b"/".join(parts[:n]) for n in range(len(parts) + 1)]
 
 
 def item_folder(anchor: bytes, action: str, item_id: str) -> bytes:

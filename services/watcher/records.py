@@ -16,7 +16,7 @@ from services.watcher.disk import Attributes
 from shared.errors import MessageRejected, PhotosiftError
 from shared.messages.base import Value
 from shared.messages.commands import TakeFile
-from shared.paths import PhotoPath, from_text, to_text
+from shared.paths import PhotoPath, ancestors, from_text, to_text
 
 RECORD = b"record.json"
 CORRECTED = b"record-2.json"
@@ -37,6 +37,9 @@ class Record(Value):
     mtime_ns: int
     #: ``Attributes.to_json`` of the file at its own place
     attributes: dict[str, Any]
+    #: ``Attributes.to_json`` of every folder from below the root down to the file's own, before the act (S25); () in
+    #: records of earlier versions
+    folders: tuple[dict[str, Any], ...] = ()
     #: seconds since the epoch
     taken_at: float
     #: id of the journal that took it
@@ -67,6 +70,12 @@ class Record(Value):
     def saved_attributes(self) -> Attributes:
         return Attributes.from_json(self.attributes)
 
+    @property
+    def saved_folders(self) -> dict[bytes, Attributes]:
+        """What the folders above the file had, by their path below the root, the outermost first (S25)."""
+        above = ancestors(self.origin.folder)[1:]
+        return {rel: Attributes.from_json(had) for rel, had in zip(above, self.folders, strict=False)}
+
     def lying_at(self, tree: Literal["root", "target"], rel: bytes, target: Path | None = None) -> Record:
         """The same item somewhere else."""
         text, encoded = to_text(rel)
@@ -85,7 +94,8 @@ def parse(payload: bytes) -> Record:
         record = Record.model_validate_json(payload)
     except ValidationError as error:
         raise MessageRejected(f"record: {error.errors(include_url=False, include_input=False)[0]['msg']}") from error
-    _ = record.origin, record.keeper, record.place_rel, record.saved_attributes  # refuse now what would fail later
+    _ = record.origin, record.keeper, record.place_rel  # refuse now what would fail later
+    _ = record.saved_attributes, record.saved_folders
     return record
 
 

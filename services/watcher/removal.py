@@ -1,7 +1,7 @@
 """Letting quarantined files go for good: only after the retention, and only with a live copy read from disk now. (S11)
 
 Nobody's word for the copy is taken: the executor opens it, fsyncs it, drops its cached pages, reads and hashes it.
-What has no such copy is listed as *last copy* and stays, however long.
+What has no such copy is listed as *last copy* and stays, however long; ``releasing`` asks the resolver about it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import Literal
 
-from services.watcher.counters import count_act
-from services.watcher.evidence import same_file
 from services.watcher.items import Item
 from services.watcher.journalfile import JournalFailed
+from services.watcher.lettinggo import LettingGo
 from services.watcher.orders import breaker_of
-from services.watcher.quarantine import discard, folder_of
 from services.watcher.workbench import Workbench
 from shared.clock import utc
 from shared.errors import PhotosiftError
 from shared.messages.base import FileRef
-from shared.messages.outcomes import ItemRemoved
 from shared.paths import PhotoPath
 
 
@@ -31,6 +29,8 @@ class Removed:
     removed: int
     #: items whose time is over, but that are the last copy as far as the disk tells
     last_copies: tuple[Item, ...]
+    #: those of them of whose bytes no live copy was found
+    copyless: tuple[Item, ...]
     #: why it stopped early, or None
     stopped: str | None
 
@@ -39,7 +39,7 @@ class Removal:
     """Runs now and then. Raises ``JournalFailed``."""
 
     def __init__(self, bench: Workbench) -> None:
-        self._b = bench
+        self._b, self._letting = bench, LettingGo(bench)
 
     def note_today(self) -> None:
         """Retention counts days on which the service ran; a step of the clock only lengthens it."""
@@ -47,68 +47,51 @@ class Removal:
 
     def due(self) -> list[Item]:
         """Items whose retention is over; none without a retention set by the user, or where deleting is not allowed."""
-        days = self._b.settings.retention_days
-        if days is None or self._b.settings.acting != "delete":
+        if self._b.settings.retention_days is None or self._b.settings.acting != "delete":
             return []
-        held = self._b.items.in_state("held")
-        return [item for item in held if _is_quarantined(item) and self._b.counters.days_since(item.day) > days]
+        return [item for item in self._b.items.in_state("held") if self.is_due(item)]
+
+    def is_due(self, item: Item) -> bool:
+        days = self._b.settings.retention_days
+        if days is None or self._b.settings.acting != "delete" or not _is_quarantined(item):
+            return False
+        return self._b.counters.days_since(item.day) > days
 
     def remove_due(self) -> Removed:
         """One round over what is due; stops where the breaker opens (S13)."""
-        removed, last_copies = 0, list[Item]()
+        removed, last_copies, copyless = 0, list[Item](), list[Item]()
+        stopped = None
         for item in self.due():
             root = item.record.origin.root
             if root not in self._b.roots or self._b.sight.doubt(root) or self._b.ownership.why_not(root):
                 continue
             stopped = breaker_of(root, self._b)
             if stopped is not None:
-                return Removed(removed=removed, last_copies=tuple(last_copies), stopped=stopped)
-            if self._remove(item):
-                removed += 1
-            else:
-                last_copies.append(item)
-        return Removed(removed=removed, last_copies=tuple(last_copies), stopped=None)
+                break
+            match self._remove(item):
+                case "removed":
+                    removed += 1
+                case "no-copy":
+                    copyless.append(item)
+                    last_copies.append(item)
+                case "stays":
+                    last_copies.append(item)
+        return Removed(removed=removed, last_copies=tuple(last_copies), copyless=tuple(copyless), stopped=stopped)
 
-    def _remove(self, item: Item) -> bool:
+    def _remove(self, item: Item) -> Literal["removed", "no-copy", "stays"]:
         try:
             with ExitStack() as stack:
                 copy = self._live_copy(stack, item)
-                if copy is None or not self._is_as_recorded(stack, item):
-                    return False
-                self._let_go(stack, item, copy)
+                if not self._letting.is_as_recorded(stack, item):
+                    return "stays"
+                if copy is None:
+                    return "no-copy"
+                self._letting.release(stack, item, FileRef.of(copy))
         except JournalFailed:
             raise
         except (PhotosiftError, OSError):
-            return False  # it stays; the next round looks again
-        return True
-
-    def _is_as_recorded(self, stack: ExitStack, item: Item) -> bool:
-        """The copy was compared with the record; what lies there must be it too, or it is a content of its own."""
-        tree = self._b.inspecting.open_root(stack, item.record.origin.root)
-        with tree.spot(item.record.place_rel) as spot, spot.open() as file:
-            return not file.is_open_elsewhere() and file.sha256() == item.record.sha256
-
-    def _let_go(self, stack: ExitStack, item: Item, copy: PhotoPath) -> None:
-        record = item.record
-        tree = self._b.inspecting.open_root(stack, record.origin.root)
-        self._b.fault("remove:before-mark")
-        self._b.items.mark(item.item_id, "removing")
-        self._b.fault("remove:before-release")
-        with tree.spot(record.place_rel) as spot:
-            self._b.disk.release(spot)
-        self._b.fault("remove:before-result")
-        now = self._b.clock.now()
-        counted = count_act(record.origin.root, "removed", at=now, confirmed=False)  # S13: removals count too
-        message = ItemRemoved(
-            item_id=item.item_id,
-            file=FileRef.of(record.origin),
-            sha256=record.sha256,
-            live_copy=FileRef.of(copy),
-            done_at=now,
-        )
-        self._b.items.finish(item, "removed", message, at=now, also=(counted,))
-        with suppress(PhotosiftError):
-            discard(self._b.disk, tree, folder_of(record.place_rel))
+            return "stays"  # the next round looks again
+        return "removed"
 
     def _live_copy(self, stack: ExitStack, item: Item) -> PhotoPath | None:
         """A live file, read from disk just now, with the item's bytes; None: nothing is known, and nothing released."""
@@ -127,14 +110,7 @@ class Removal:
         found.file.settle_to_disk()
         if found.file.hash_from_disk() != item.record.sha256:
             return False
-        return not self._is_the_item(stack, found.file.stat.dev, found.file.stat.ino, item)
-
-    def _is_the_item(self, stack: ExitStack, dev: int, ino: int, item: Item) -> bool:
-        """A hard link into the quarantine is no second copy."""
-        tree = self._b.inspecting.open_root(stack, item.record.origin.root)
-        with tree.spot(item.record.place_rel) as spot, spot.open() as file:
-            other = file.stat.model_copy(update={"dev": dev, "ino": ino})
-            return same_file(file.stat, other)
+        return not self._letting.is_the_item(stack, found.file.stat, item)
 
     def _may_stand(self, path: PhotoPath, item: Item) -> bool:
         """S22, S14, S23: a live role, a root that is known, and ours."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from services.watcher.homeward import Stays
 from services.watcher.items import Item
+from services.watcher.lettinggo import LettingGo
 from services.watcher.refusals import Refusal
 from services.watcher.workbench import Workbench
 from shared.messages.base import FileRef
-from shared.messages.outcomes import ItemRemoved, ItemRestored
+from shared.messages.outcomes import ItemRestored
 from shared.messages.requests import RestoreRequested
 from shared.paths import PhotoPath
 
@@ -54,6 +55,7 @@ class Restoring:
                 back.append(item.record.origin)
             else:
                 stays.append((item, why))
+        self._finish_folders()
         return Restored(back=tuple(back), stays=tuple(stays))
 
     def restore_one(self, item: Item) -> Stays | None:
@@ -71,9 +73,17 @@ class Restoring:
             if self._objection(item.record.origin.root) is None:
                 self._b.places.clear_temporaries(item.record, None)
                 self._bring(item)
+        self._finish_folders()
         for item in self._b.items.in_state("removing"):
             if self._objection(item.record.origin.root) is None:
                 self._settle_removal(item)
+
+    def _finish_folders(self) -> None:
+        """S25; where nothing may be done in a root now, its folders are finished later."""
+        for root in self._b.items.roots_with_returning_folders():
+            if self._objection(root) is None:
+                self._b.fault("restore:before-folders")
+                self._b.homeward.finish_folders(root)
 
     def _objection(self, root: str) -> Refusal | None:
         if root not in self._b.roots:
@@ -98,16 +108,7 @@ class Restoring:
         if self._b.places.is_aside(item.record):
             self._b.items.mark(item.item_id, "held")
             return
-        now = self._b.clock.now()
-        reference = FileRef.of(item.record.origin)
-        message = ItemRemoved(
-            item_id=item.item_id,
-            file=reference,
-            sha256=item.record.sha256,
-            live_copy=FileRef.of(item.record.keeper),
-            done_at=now,
-        )
-        self._b.items.finish(item, "removed", message, at=now)
+        LettingGo(self._b).finish(item, self._b.items.removal_of(item))
 
 
 def _message(item: Item, now: float) -> ItemRestored:

@@ -19,7 +19,6 @@ from services.watcher.settling import Moment
 from services.watcher.stepping import Unreadable
 from shared.lifecycle import unless_stopped
 from shared.messages.files import PassFinished
-from shared.telemetry.metrics import FILES
 
 log = structlog.get_logger()
 
@@ -53,7 +52,6 @@ class RootPass:
         finished = self._finished(unknown, tally)
         await self._state.in_thread(lambda: self._snapshot.write_pass(finished))
         await self._means.outbox.send(stop)
-        FILES.labels(self._name).set(await self._state.in_thread(lambda: self._snapshot.count(self._name)))
         return finished
 
     def _finished(self, unknown: str | None, tally: Tally) -> PassFinished:

@@ -64,6 +64,10 @@ class Unknown:
     reason: str
 
 
+#: of a root whose files are known by hearsay: there is nothing to recognise but the files themselves
+ELSEWHERE = Identity(kind="", fsid=None, ino=0, birth_ns=None)
+
+
 def recognise(remembered: Identity | None, observed: Observed) -> Recognised | Unknown:
     """Compare what is found with what the state folder remembers."""
     found = observed.identity
@@ -71,10 +75,16 @@ def recognise(remembered: Identity | None, observed: Observed) -> Recognised | U
         return Unknown(observed.obstacle or "it is not there")
     if remembered is None or observed.sampled == 0:  # nothing is known of it that could be lost
         return Recognised()
+    if remembered == ELSEWHERE:  # the state folder was lost, and the index told what files there were (S14)
+        return _by_sample(observed)
     if reason := _other_place(remembered, found, is_empty=observed.is_empty):
         return Unknown(reason)
     if _same_top(remembered, found) and not found.is_hollow:
         return Recognised()
+    return _by_sample(observed)
+
+
+def _by_sample(observed: Observed) -> Recognised | Unknown:
     if observed.found * 2 >= observed.sampled:
         return Recognised()
     counts = f"of {observed.sampled} files known in it {observed.found} are there"

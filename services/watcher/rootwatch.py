@@ -15,8 +15,10 @@ from services.watcher.passes import MANAGED, Surroundings
 from services.watcher.remembering import Note
 from services.watcher.rootpass import RootPass
 from services.watcher.rootstate import Means, RootState
+from services.watcher.tables import SnapshotFailure
 from shared.lifecycle import unless_stopped
 from shared.messages.files import PassFinished
+from shared.telemetry.metrics import FILES
 
 #: seconds between two looks at what is due
 _BREATH = 0.05
@@ -31,9 +33,18 @@ class RootWatch:
         self._look = RootPass(self._state)
         self._watch, self._looking, self._pass_seconds = means.watch, 0, 0.0
         self._listening = Listening(place, means.watch, self._ask, self.hear)
+        FILES.labels(place.name).set_function(self._files)
 
     def close(self) -> None:
+        FILES.remove(self.place.name)
         self._state.close()
+
+    def _files(self) -> float:
+        """Counted when somebody scrapes; a snapshot that cannot be read takes no other metric along."""
+        try:
+            return self._state.means.snapshot.count(self.place.name)
+        except SnapshotFailure:
+            return float("nan")
 
     @property
     def unknown(self) -> str | None:
@@ -72,6 +83,10 @@ class RootWatch:
                 self._listening.exhausted(hint.detail)
             state.look_again.set()
         state.woken.set()
+
+    def look_again(self) -> None:
+        """A pass, soon."""
+        self._state.look_again.set()
 
     async def run(self, stop: asyncio.Event, first_done: Callable[[], None]) -> None:
         """Watch until told to stop; a pass comes first, and again whenever it may be needed."""

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from services.watcher.known import Known
 from services.watcher.remembering import Missing, Notes
-from services.watcher.tables import KNOWN, KNOWN_IN_ROOT, Database, as_bytes, as_int, number_of
+from services.watcher.tables import KNOWN, KNOWN_IN_ROOT, LEARN, UNLEARN, Database, as_bytes, as_int, number_of
 from services.watcher.telling import Change, Pending, Teller, roots_of, signed
+from shared.index.port import FileDoc
+from shared.messages.base import FileStat
 from shared.messages.files import FileEvent, FileGone, FileMoved, FileSettled, PassFinished
 from shared.paths import PhotoPath
 
@@ -156,6 +158,18 @@ class Snapshot:
             where = "root = ? AND folder = ? AND name = ? AND live"
             db.executemany(f"UPDATE files SET mtime_ns = -1, ctime_ns = -1 WHERE {where}", rows)
 
+    def learn(self, docs: Sequence[FileDoc]) -> int:
+        """What the index knows and this snapshot does not, being new or an older one (S14, S18); returns how many.
+
+        The next pass tells again what is there, and believes of the rest what it would of any file that is missing.
+        """
+        numbers = {root: number_of(self._db, root) for root in {doc.path.root for doc in docs}}
+        with self._db.writing() as db:
+            before = db.total_changes
+            for doc in docs:
+                db.execute(*_lesson(numbers[doc.path.root], doc))
+            return db.total_changes - before
+
     # --- the roots ------------------------------------------------------------------------------------------------
 
     def root_names(self) -> dict[str, str]:
@@ -166,6 +180,15 @@ class Snapshot:
         number = number_of(self._db, root)
         with self._db.writing() as db:
             db.execute("UPDATE roots SET path = ? WHERE number = ?", (path, number))
+
+
+def _lesson(root: int, doc: FileDoc) -> tuple[str, tuple[object, ...]]:
+    place = (root, doc.path.folder, doc.path.name)
+    if doc.state == "gone":
+        return UNLEARN, (*place, doc.version)
+    stat = doc.stat or FileStat(size=0, mtime_ns=-1, ctime_ns=-1, dev=0, ino=0)
+    seen = (stat.size, stat.mtime_ns, stat.dev, signed(stat.ino), stat.birth_ns)
+    return LEARN, (*place, *seen, doc.version, doc.known_since)
 
 
 def _post(db: sqlite3.Connection, messages: Sequence[FileEvent | PassFinished]) -> None:

@@ -33,6 +33,15 @@ CREATE TABLE IF NOT EXISTS notes (
 ) WITHOUT ROWID;
 """
 
+#: a file as the index knows it, where it knows more than the snapshot: the pass finds its ctime changed, or nothing
+LEARN = """
+INSERT INTO files VALUES (?, ?, ?, ?, ?, -1, ?, ?, ?, 1, ?, ?, 1, NULL)
+ON CONFLICT (root, folder, name) DO UPDATE SET
+    size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = -1, dev = excluded.dev, ino = excluded.ino,
+    birth_ns = excluded.birth_ns, live = 1, gone = NULL
+WHERE excluded.version > files.version
+"""
+UNLEARN = "UPDATE files SET ctime_ns = -1 WHERE root = ? AND folder = ? AND name = ? AND live AND version < ?"
 _COLUMNS = "folder, files.name, size, mtime_ns, ctime_ns, dev, ino, birth_ns, nlink, version, known_since"
 KNOWN = f"SELECT {_COLUMNS} FROM files"
 KNOWN_IN_ROOT = f"SELECT roots.name, {_COLUMNS} FROM files JOIN roots ON roots.number = files.root"

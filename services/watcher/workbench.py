@@ -7,7 +7,7 @@ from pathlib import Path
 from services.watcher.closing import Closing
 from services.watcher.counters import Counters
 from services.watcher.disk import Disk, FaultPoint, TreeRoot, no_fault
-from services.watcher.folders import Folders
+from services.watcher.folders import FolderLooks, Folders, FoldersBack
 from services.watcher.homeward import Homeward
 from services.watcher.inspecting import Inspecting
 from services.watcher.items import Items
@@ -60,10 +60,11 @@ class Workbench:
             managed=settings.managed_folders,
             counters=self.counters,
         )
+        self.folder_looks = FolderLooks()
         self.keepers = Keepers(self.inspecting)
         self.aside = SettingAside(disk, fault_point)
         self.moving = Moving(disk=disk, target=settings.target, file=self.file, journal=self.journal, fault=fault_point)
-        self.homeward = Homeward(disk=disk, roots=self.roots, items=self.items)
+        self.homeward = Homeward(disk=disk, roots=self.roots, folders=FoldersBack(disk=disk, items=self.items))
         self.places = Places(disk=disk, roots=self.roots, file=self.file, journal=self.journal, homeward=self.homeward)
         self.closing = Closing(
             journal=self.journal, places=self.places, folders=self._folders(), clock=clock, fault=fault_point
@@ -75,6 +76,7 @@ class Workbench:
             roots=self.roots,
             items=self.items,
             journal=self.journal,
+            looks=self.folder_looks,
             clock=self.clock,
             may=self._may_remove_folder,
             enabled=self.settings.remove_empty_folders,

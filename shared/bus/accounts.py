@@ -176,36 +176,43 @@ def configuration(
 
     ``store`` is where JetStream keeps its files; port -1 in ``listen`` is a free one, which the server's log names.
     """
+    found = server_settings(credentials, topology, store=store, listen=listen, sync=sync)
+    return json.dumps(found, indent=1)
+
+
+def server_settings(
+    credentials: Mapping[str, Credential], topology: Topology, *, store: Path | None, listen: str, sync: Sync
+) -> dict[str, Any]:
+    """The server's settings by name, as ``configuration`` writes them; without ``store`` its command line names one."""
     jetstream: dict[str, Any] = {
-        "store_dir": str(store),
+        **({"store_dir": str(store)} if store else {}),
         "max_memory_store": 16 << 20,
         # the streams' sizes are reserved when they are declared; room to enlarge them later
         "max_file_store": 2 * sum(s.max_bytes for s in topology.streams),
     }
     if sync == "always":
         jetstream["sync_interval"] = "always"
-    server: dict[str, Any] = {
+    return {
         "server_name": "photosift",
         "listen": listen,
         "max_payload": 1 << 20,
         "jetstream": jetstream,
         "accounts": _accounts(credentials, topology),
     }
-    return json.dumps(server, indent=1)
 
 
 def _accounts(credentials: Mapping[str, Credential], topology: Topology) -> dict[str, Any]:
-    stored = f"{STORED}photosift.>"
-    copies = [{"stream": {"account": a.value, "subject": stored}, "to": "photosift.>"} for a in Account]
+    # each account shows its own streams: a detour in DATA is not seen as a command by those who follow
+    copies = [
+        {"stream": {"account": s.account.value, "subject": f"{STORED}{s.subject}"}, "to": s.subject}
+        for s in topology.streams
+    ]
     ask = names.SUBJECT_REQ
     accounts: dict[str, dict[str, Any]] = {
-        _DATA: {"jetstream": "enabled", "exports": [{"stream": stored, "accounts": [PEOPLE, AUDIT]}]},
+        _DATA: {"jetstream": "enabled", "exports": _shown(Account.DATA, topology)},
         _CONTROL: {
             "jetstream": "enabled",
-            "exports": [
-                {"stream": stored, "accounts": [PEOPLE, AUDIT]},
-                {"service": ask, "accounts": [PEOPLE]},
-            ],
+            "exports": [*_shown(Account.CONTROL, topology), {"service": ask, "accounts": [PEOPLE]}],
         },
         PEOPLE: {"imports": [*copies, {"service": {"account": _CONTROL, "subject": ask}}]},
         AUDIT: {"imports": copies},
@@ -214,6 +221,11 @@ def _accounts(credentials: Mapping[str, Credential], topology: Topology) -> dict
         grants = [g for g in GRANTS if g.account == name]
         account["users"] = [_user(g, credentials[g.user], topology) for g in grants]
     return accounts
+
+
+def _shown(account: Account, topology: Topology) -> list[dict[str, Any]]:
+    streams = (s for s in topology.streams if s.account is account)
+    return [{"stream": f"{STORED}{s.subject}", "accounts": [PEOPLE, AUDIT]} for s in streams]
 
 
 def _user(grant: Grant, credential: Credential, topology: Topology) -> dict[str, Any]:

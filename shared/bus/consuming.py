@@ -30,6 +30,8 @@ HEARTBEAT = 15.0
 GRACE = 20.0
 #: a delivery that ends the whole process each time must not do so for ever; a retry has long been given up by then
 TOO_OFTEN = 20
+#: seconds after which a fetch that has not ended is cancelled again
+_AGAIN = 0.1
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -89,9 +91,9 @@ async def _until(
             try:
                 await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                if not fetching.done():
+                while not fetching.done():  # a cancellation that meets the end of a wait inside may be swallowed
                     fetching.cancel()
-                    await asyncio.wait({fetching})
+                    await asyncio.wait({fetching}, timeout=_AGAIN)
             if fetching.cancelled():
                 return
             yield fetching.result()
@@ -165,6 +167,7 @@ class _Worker:
         if isinstance(error, TransientError):
             return await self._answer(lambda: delivery.retry(f"{error.code}: {error}"))
         if isinstance(error, PhotosiftError):
+            log.warning("bus.message_rejected", consumer=self._consumer, id=delivery.envelope.id, error=str(error))
             return await self._answer(lambda: delivery.dead_letter(error.code, str(error)))
         log.error("bus.handler_crashed", consumer=self._consumer, id=delivery.envelope.id, exc_info=error)
         await self._answer(lambda: delivery.dead_letter("crashed", repr(error)))
@@ -227,7 +230,8 @@ async def patiently(
             await call()
         except outages as error:
             if tries == 0:
-                log.warning("bus.outage_awaited", what=what, code=error.code, error=str(error))
+                tell = log.debug if error.said else log.warning
+                tell("bus.outage_awaited", what=what, code=error.code, error=str(error))
         else:
             if tries:
                 log.info("bus.outage_over", what=what, tries=tries)

@@ -86,5 +86,8 @@ class Bus(Protocol):
     async def following(self, *subjects: str) -> AsyncIterator[tuple[Envelope, Message]]:
         """Like ``follow``, but the subscription stands on the server when this returns."""
 
+    def complaint(self) -> str | None:
+        """What is wrong with the connection, or None; for ``Health``, from any thread."""
+
     async def close(self) -> None:
         """Drain and disconnect."""

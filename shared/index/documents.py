@@ -171,6 +171,10 @@ class Documents:
         question = f"{FILE} WHERE file_id > ? AND root = ? ORDER BY file_id LIMIT {PAGE}"
         return [_file_doc(row) for row in self._connection.execute(question, (key(after), root))]
 
+    def count(self, root: str) -> int:
+        question = "SELECT count(*) FROM files WHERE root = ? AND state != 'gone'"
+        return int(self._connection.execute(question, (root,)).fetchone()[0])
+
     def highest_version(self) -> int:
         return int(self._connection.execute("SELECT coalesce(max(version), 0) FROM files").fetchone()[0])
 

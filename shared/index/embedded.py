@@ -96,6 +96,9 @@ class EmbeddedIndex:
                 yield doc
             page = await self._page(root, page[-1].path.file_id) if len(page) == PAGE else []
 
+    async def count(self, root: str) -> int:
+        return await self._read(lambda documents: documents.count(root), 0)
+
     async def highest_version(self) -> int:
         return await self._read(Documents.highest_version, 0)
 

@@ -111,6 +111,9 @@ class Index(Protocol):
     def walk(self, root: str) -> AsyncIterator[FileDoc]:
         """All file documents of a root, tombstones included, in no particular order."""
 
+    async def count(self, root: str) -> int:
+        """How many files of a root are known, those that are gone left out."""
+
     async def highest_version(self) -> int:
         """The highest file version in the index; 0 when empty (S18: an older snapshot must start above it)."""
 

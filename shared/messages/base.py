@@ -55,6 +55,28 @@ class FileRef(Value):
         return PhotoPath(self.root, from_text(self.path, self.path_b64))
 
 
+class FolderRef(Value):
+    """A folder of a root, or the root itself, in a message."""
+
+    #: name of the root
+    root: str
+    #: path below the root, valid UTF-8, for people; empty: the root itself
+    path: str
+    #: the raw bytes, base64, where ``path`` does not give them back
+    path_b64: str | None = None
+
+    @classmethod
+    def of(cls, root: str, rel: bytes) -> FolderRef:
+        text, encoded = to_text(rel)
+        return cls(root=root, path=text, path_b64=encoded)
+
+    @property
+    def rel(self) -> bytes:
+        """The bytes below the root, ``b""`` for the root itself. Raises ``UnsafePath`` as ``FileRef.photo`` does."""
+        rel = from_text(self.path, self.path_b64)
+        return PhotoPath(self.root, rel + b"/any" if rel else b"any").folder
+
+
 class FileStat(Value):
     """What the file system said of a file when it was looked at."""
 

@@ -58,6 +58,47 @@ class TakeFile(Message):
         return self.victim.file.photo.file_id
 
 
+class Covered(Value):
+    """A photo that the removed item stood for, measured directly against the one that shall stand for it (S1)."""
+
+    sha256: str
+    distance: float
+
+
+class RemoveItem(Message):
+    """Let a quarantined item go for good: a live file stands for it, decoded and measured directly just now (S11).
+
+    The answer to ``ItemDue``. The executor checks everything itself at the moment of acting, as for a keeper.
+    """
+
+    TYPE: ClassVar[str] = "photosift.command.remove.v1"
+
+    decision_id: str
+    item_id: str
+    #: where the item came from, and what it is
+    file: FileRef
+    sha256: str
+    keeper: Evidence
+    match_class: MatchClass
+    distance: float
+    #: everything else that the item stood for
+    covers: tuple[Covered, ...] = ()
+    #: seconds since the epoch, judged by the executor's own clock (S8)
+    expires_at: float
+
+    @property
+    def command_id(self) -> str:
+        return digest_id(self.decision_id, self.item_id, self.sha256, _proof(self.keeper))
+
+    @property
+    def message_id(self) -> str:
+        return f"cmd:{self.command_id}:{self.expires_at:.0f}"
+
+    @property
+    def about(self) -> str:
+        return self.item_id
+
+
 def _proof(evidence: Evidence) -> tuple[object, ...]:
     file = evidence.file.photo
     return (file.file_id, evidence.size, evidence.mtime_ns, evidence.ctime_ns, evidence.sha256)

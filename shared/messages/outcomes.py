@@ -86,6 +86,63 @@ class ItemRemoved(Message):
         return self.file.photo.file_id
 
 
+class ItemDue(Message):
+    """An item whose retention is over, and of whose bytes no live copy was found: it is the last copy, and stays (S11).
+
+    Unless the resolver knows a live file that stands for it now: then that answers with ``RemoveItem``.
+    """
+
+    TYPE: ClassVar[str] = "photosift.outcome.item-due.v1"
+
+    item_id: str
+    file: FileRef
+    sha256: str
+    mtime_ns: int
+    #: hashes of what its content was kept for and that did not come back (S1 over time)
+    stands_for: tuple[str, ...] = ()
+    #: seconds since the epoch
+    asked_at: float
+
+    @property
+    def message_id(self) -> str:
+        return f"due:{self.item_id}:{self.asked_at}"
+
+    @property
+    def about(self) -> str:
+        return self.item_id
+
+
+class RemovalDone(Message):
+    """What became of a ``RemoveItem``: never silence, never an exception (S8)."""
+
+    TYPE: ClassVar[str] = "photosift.outcome.removal-done.v1"
+
+    command_id: str
+    decision_id: str
+    item_id: str
+    #: ``kept``: it is the last copy as before
+    outcome: Literal["removed", "kept"]
+    #: for ``kept``: the name of the rule's refusal, e.g. ``keeper-changed``
+    code: str | None = None
+    #: one sentence for a person
+    explanation: str
+    file: FileRef
+    sha256: str
+    keeper: FileRef
+    keeper_sha256: str
+    match_class: MatchClass
+    distance: float
+    done_at: float
+
+    @property
+    def message_id(self) -> str:
+        return f"removal:{self.command_id}:{self.outcome}"
+
+    @property
+    def about(self) -> str:
+        return self.item_id
+
+
 class FolderRemoved(Message):
     """A folder emptied by its own decisions was removed (S25)."""
 

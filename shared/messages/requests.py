@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.messages.base import FileRef, Message
+from shared.messages.base import FileRef, FolderRef, Message
 from shared.messages.resolution import MatchClass
 
 
@@ -52,12 +52,12 @@ class ConfirmRequested(Request):
 
 
 class AllowRequested(Request):
-    """A person allows acting inside a folder that another program manages (S24)."""
+    """A person allows acting inside a folder that another program manages, or in a root that lies in one (S24)."""
 
     TYPE: ClassVar[str] = "photosift.request.allow.v1"
 
-    #: root name and the folder's path below it ("." is not allowed: name the folder itself)
-    folder: FileRef
+    #: the folder itself, not what lies above it; inner folders of other managers need their own word
+    folder: FolderRef
 
 
 class ApplyRequested(Request):

@@ -1,7 +1,11 @@
-"""``/metrics``, ``/healthz`` and ``/readyz`` on the stats port, loopback unless the settings say otherwise (S21)."""
+"""``/metrics``, ``/healthz`` and ``/readyz`` on the stats port, loopback unless the settings say otherwise (S21).
+
+With a token the first and the last, which tell of roots and queues, are for who shows it: ``Authorization: Bearer …``.
+"""
 
 from __future__ import annotations
 
+import hmac
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -15,6 +19,8 @@ from shared.telemetry import metrics as _declared  # noqa: F401  every metric is
 
 #: says None when well, else what is wrong
 Check = Callable[[], str | None]
+#: WSGI
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Health:
@@ -36,8 +42,10 @@ class Health:
 class StatsServer:
     """Serves metrics and health from a thread of its own. Raises ``OSError`` where the port is taken."""
 
-    def __init__(self, host: str, port: int, health: Health) -> None:
-        self._server = make_server(host, port, _application(health), _Server, _Quiet)
+    def __init__(self, host: str, port: int, health: Health, *, token: str | None = None) -> None:
+        application = _application(health)
+        served = application if token is None else _for_bearers_of(token, application)
+        self._server = make_server(host, port, served, _Server, _Quiet)
         #: the port it got (a free one was asked for with 0)
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="stats", daemon=True)
@@ -58,7 +66,20 @@ class _Quiet(WSGIRequestHandler):
         """A scrape every few seconds is no news."""
 
 
-def _application(health: Health) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+def _for_bearers_of(token: str, application: Application) -> Application:
+    wanted = f"Bearer {token}".encode()
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        shown = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+        if environ.get("PATH_INFO") == "/healthz" or hmac.compare_digest(shown, wanted):
+            return application(environ, start_response)
+        start_response("401 Unauthorized", [("Content-Type", "text/plain"), ("WWW-Authenticate", "Bearer")])
+        return [b"a token is needed\n"]
+
+    return guarded
+
+
+def _application(health: Health) -> Application:
     metrics = make_wsgi_app()
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.index import ElasticPlace, elastic_settings
 from tests.support.photos import small_library, write_photo
 from tests.support.program import PHOTOSIFT, environment, files_below, photosift, scan
 
@@ -51,6 +53,23 @@ def test_a_scan_groups_exact_and_resized_copies_and_leaves_everything_where_it_i
     assert found["unreadable"] == found["skipped"] == []
     assert files_below(photos) == before
     assert not (photos / ".photosift").exists(), "S6: nothing is written below a root"
+
+
+def groups_of(report: dict[str, Any]) -> dict[str, set[tuple[str, str]]]:
+    return {g["keeper"]["path"]: {(d["path"], d["class"]) for d in g["duplicates"]} for g in report["groups"]}
+
+
+def test_a_scan_on_elasticsearch_gives_the_same_groups_and_the_next_one_reads_nothing(
+    photos: Path, state: Path
+) -> None:
+    embedded = scan(photos, state=state.with_name("embedded"), PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
+    with elastic_settings() as index:
+        known = {f"PHOTOSIFT_{name.upper()}": value for name, value in index.items()}
+        found = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0", **known)
+        assert groups_of(found) == groups_of(embedded) != {}
+        again = scan(photos, state=state, **known)
+    assert groups_of(again) == groups_of(found)
+    assert not (state / "analyser").exists(), "nothing of the index lies in the state folder"
 
 
 def test_a_second_scan_reads_no_file_again(photos: Path, state: Path) -> None:
@@ -212,6 +231,86 @@ def test_a_scan_after_one_part_of_the_state_folder_was_lost_finds_the_same_group
     before = scan(photos, state=state, PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
     shutil.rmtree(state / part)
     assert groups(scan(photos, state=state)) == groups(before)
+
+
+def test_s18_with_the_state_folder_lost_and_the_index_still_there_a_scan_swallows_nothing(
+    photos: Path, state: Path
+) -> None:
+    with elastic_settings() as index:
+        known = {"PHOTOSIFT_WATCH__SETTLE_SECONDS": "0"} | {f"PHOTOSIFT_{k.upper()}": v for k, v in index.items()}
+        scan(photos, state=state, **known)
+        shutil.rmtree(state)
+        change(photos)
+        found = scan(photos, state=state, **known)
+        assert_as_if_seen_for_the_first_time(found, photos, state)
+        assert in_the_index(index) == files_below(photos).keys() | {"003.jpg"}
+
+
+def test_s12_s18_a_state_folder_of_last_week_beside_a_newer_index_is_caught_up_and_acts_on_nothing_old(
+    photos: Path, state: Path
+) -> None:
+    with elastic_settings() as index:
+        known = {"PHOTOSIFT_WATCH__SETTLE_SECONDS": "0"} | {f"PHOTOSIFT_{k.upper()}": v for k, v in index.items()}
+        scan(photos, state=state, **known)
+        shutil.copytree(state, state.with_name("last-week"))
+        change(photos)
+        for n in range(3):  # the index goes far ahead of what last week's snapshot counted
+            write_photo(photos / "busy.jpg", 60 + n)
+            scan(photos, state=state, **known)
+        shutil.rmtree(state)
+        state.with_name("last-week").rename(state)
+        write_photo(photos / "late.jpg", 70)
+        before = files_below(photos)
+        target = state.parent / "Duplicates"
+        options = ("--apply", "move", "--target", str(target), "--yes")
+        found = scan(photos, state=state, options=options, **known)
+        moved = {d["path"] for g in found["groups"] for d in g["duplicates"] if d["action"] == "moved"}
+        assert {Path(path).name for path in moved} == {"000 - Copy.jpg"}, "of two exact copies one stays"
+        assert files_below(photos).keys() == before.keys() - {"copies/000 - Copy.jpg"}
+        assert {"late.jpg", "busy.jpg", "new.jpg"} <= names(found["unique"], photos)
+        assert in_the_index(index) == before.keys() | {"003.jpg"}
+
+
+def change(photos: Path) -> None:
+    """One photo goes, one comes, one becomes another, and an exact copy with it."""
+    (photos / "003.jpg").unlink()
+    write_photo(photos / "new.jpg", 50)
+    write_photo(photos / "001.jpg", 51)
+
+
+def assert_as_if_seen_for_the_first_time(found: dict[str, Any], photos: Path, state: Path) -> None:
+    fresh = scan(photos, state=state.with_name("fresh"), PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
+    assert groups_of(found) == groups_of(fresh)
+    assert sorted(found["unique"]) == sorted(fresh["unique"])
+
+
+def in_the_index(index: dict[str, str]) -> set[str]:
+    """Every file that it knows, those that are gone included."""
+
+    async def walked() -> set[str]:
+        place = ElasticPlace(index["index_url"], index["index_name"])
+        async with place.opened(writable=False) as opened:
+            return {doc.path.rel.decode() async for doc in opened.walk("Pictures")}
+
+    return asyncio.run(walked())
+
+
+def test_s14_with_the_state_folder_lost_an_empty_mount_point_forgets_nothing_of_the_index(
+    photos: Path, state: Path
+) -> None:
+    with elastic_settings() as index:
+        known = {"PHOTOSIFT_WATCH__SETTLE_SECONDS": "0"} | {f"PHOTOSIFT_{k.upper()}": v for k, v in index.items()}
+        before = scan(photos, state=state, **known)
+        shutil.rmtree(state)
+        photos.rename(photos.with_name("elsewhere"))
+        photos.mkdir()
+        found = scan(photos, state=state, **known)
+        assert groups_of(found) == groups_of(before), "nothing is known of the root, so nothing is told"
+        photos.rmdir()
+        photos.with_name("elsewhere").rename(photos)
+        again = scan(photos, state=state, **known)
+        assert groups_of(again) == groups_of(before)
+        assert sorted(again["unique"]) == sorted(before["unique"])
 
 
 def test_a_root_that_is_not_there_stands_in_the_report_and_costs_the_others_nothing(photos: Path, state: Path) -> None:

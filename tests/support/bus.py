@@ -7,14 +7,16 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import nats.errors
 from nats.aio.client import Client
 
-from shared.bus.accounts import Sync
+from shared.bus.accounts import Credential, Sync
+from shared.bus.address import Address, address
 from shared.bus.jetstream import JetStreamBus, Steward, connect, setup
 from shared.bus.server import BundledServer
 from shared.bus.topology import Topology, declared
@@ -24,11 +26,23 @@ from shared.clock import Clock
 QUICK = (0.01, 0.02, 0.03, 0.04)
 
 
+class Server(Protocol):
+    """Bundled, or started from deploy/nats (``tests.support.deployed``)."""
+
+    pid: int
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def credentials(self) -> Mapping[str, Credential]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunningBus:
     """The server, and connections that are closed with it."""
 
-    server: BundledServer
+    server: Server
     topology: Topology
     _open: contextlib.AsyncExitStack
 
@@ -40,7 +54,12 @@ class RunningBus:
         return self.server.url
 
     @property
-    def credentials(self):
+    def where(self) -> Address:
+        found: Address = getattr(self.server, "address", address(self.server.url))
+        return found
+
+    @property
+    def credentials(self) -> Mapping[str, Credential]:
         return self.server.credentials
 
     async def connect(
@@ -52,7 +71,7 @@ class RunningBus:
         answer_within: float = 5.0,
     ) -> JetStreamBus:
         bus = await connect(
-            self.url,
+            self.where,
             self.credentials,
             service=service,
             topology=self.topology,
@@ -64,7 +83,7 @@ class RunningBus:
         return bus
 
     async def steward(self) -> Steward:
-        steward = await Steward.connect(self.url, self.credentials, topology=self.topology)
+        steward = await Steward.connect(self.where, self.credentials, topology=self.topology)
         self._open.push_async_callback(steward.close)
         return steward
 

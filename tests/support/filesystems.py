@@ -128,6 +128,17 @@ def run(*command: object) -> str:
     return done.stdout
 
 
+@contextlib.contextmanager
+def required_in_ci() -> Iterator[None]:
+    """A laptop may skip for want of root or tools; with ``CI=true`` that is a failure."""
+    try:
+        yield
+    except pytest.skip.Exception as why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"must not be skipped in CI: {why}")
+        raise
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder

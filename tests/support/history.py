@@ -202,9 +202,11 @@ class Ledger:
             self._adopt(path)
             with path.open("r+b" if known else "xb") as file:
                 stat = os.fstat(file.fileno())
+                names = [p for p in self.live if p.exists() and os.path.samestat(p.stat(), stat)]
+                if stat.st_nlink > len({path, *names}):  # the user's own edit would reach what is held by another name
+                    return
                 file.truncate()
                 file.write(data)
-            names = [p for p in self.live if p.exists() and os.path.samestat(p.stat(), stat)]
             for name in {path, *names}:  # every name of a hard-linked file shows the new bytes
                 self._put(name, sha(data))
 
@@ -591,8 +593,8 @@ class World:
             clock=clock,
             folder=part,
             sight=Sight(known_since=eyes.known_since, files_in=eyes.file_count, doubt=eyes.doubt),
-            on_taken=eyes.taken,
-            on_restored=eyes.restored,
+            on_taken=eyes.hearsay.taken,
+            on_restored=eyes.hearsay.restored,
             fault_point=self.fault,
         )
         return hands, snapshot.close
@@ -621,10 +623,10 @@ class World:
             self.waited_for = None
 
     async def until_next(self, kind: type[Message]) -> None:
-        """A look of the eyes, then until a message of this kind came, or all is at rest."""
+        """A look of the eyes, then until a message of this kind came, all is at rest, or someone was killed."""
         self.waited_for = kind
         await self.eyes.full_pass()
-        while self.waited_for is kind and not await self._is_empty():  # noqa: ASYNC110
+        while self.waited_for is kind and not self._someone_died() and not await self._is_empty():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         self.waited_for = None
 
@@ -651,8 +653,11 @@ class World:
                 # the server's queues are asked: nobody publishes that one has run empty
                 await asyncio.sleep(0.005)
 
+    def _someone_died(self) -> bool:
+        return any(task.done() for task, _, _ in self._running.values())
+
     async def _is_empty(self) -> bool:
-        if any(task.done() for task, _, _ in self._running.values()) or await self.house.backlog():
+        if self._someone_died() or await self.house.backlog():
             return False
         last, said = await self.house.steward.last_seq("SIG"), self.book.caught_up
         return said is not None and said.open_commands == 0 and (said.sig_seq >= last or last == self.first_seq)

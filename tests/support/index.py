@@ -12,15 +12,18 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
+from shared.index.elastic import Access, ElasticIndex
 from shared.index.embedded import EmbeddedIndex, Mode
 from shared.index.port import ContentDoc, FileDoc, Index, IndexUnavailable, Neighbours, Stored
 from shared.messages.analysis import Facts
 from shared.messages.base import FileStat
 from shared.paths import PhotoPath
 from shared.signature import COMPACT, Signature
+from tests.support.elasticsearch import for_tests, remove_indices
 
 
 def signature_of(seed: int, *, changed: int = 0) -> Signature:
@@ -56,19 +59,21 @@ def batch(numbers: Sequence[int], *, version: int = 1) -> tuple[list[FileDoc], l
     return [photo_file(n, version=version) for n in numbers], [content(n) for n in numbers]
 
 
-@dataclass(frozen=True)
-class EmbeddedPlace:
-    """A folder for an embedded index."""
-
-    folder: Path
+class Place:
+    """Where an index can live, whatever its adapter."""
 
     async def open(self, *, writable: bool = True, mode: Mode = "canonical") -> Index:
-        return await asyncio.to_thread(EmbeddedIndex.open, self.folder, writable=writable, mode=mode)
+        raise NotImplementedError
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The place, said to another process: ``place_of`` understands it."""
+        raise NotImplementedError
 
     @property
     def process(self) -> list[str]:
         """The command of a process that opens the index here and does as it is told (index_process.py)."""
-        return [sys.executable, "-m", "tests.support.index_process", str(self.folder)]
+        return [sys.executable, "-m", "tests.support.index_process", *self.words]
 
     @contextlib.asynccontextmanager
     async def opened(self, *, writable: bool = True) -> AsyncIterator[Index]:
@@ -79,10 +84,60 @@ class EmbeddedPlace:
             await index.close()
 
 
+@dataclass(frozen=True)
+class EmbeddedPlace(Place):
+    """A folder for an embedded index."""
+
+    folder: Path
+
+    async def open(self, *, writable: bool = True, mode: Mode = "canonical") -> Index:
+        return await asyncio.to_thread(EmbeddedIndex.open, self.folder, writable=writable, mode=mode)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return "embedded", str(self.folder)
+
+
+@dataclass(frozen=True)
+class ElasticPlace(Place):
+    """Indices with a name of their own on a server."""
+
+    url: str
+    name: str
+
+    async def open(self, *, writable: bool = True, mode: Mode = "canonical") -> Index:
+        return await ElasticIndex.open(Access.of(self.url, name=self.name), writable=writable, mode=mode, patience=30)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return "elastic", self.url, self.name
+
+
 @contextlib.contextmanager
-def embedded_place() -> Iterator[EmbeddedPlace]:
+def embedded_place() -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="photosift-index-") as folder:
         yield EmbeddedPlace(Path(folder))
+
+
+@contextlib.contextmanager
+def elastic_place() -> Iterator[ElasticPlace]:
+    place = ElasticPlace(for_tests().url, f"test-{uuid4().hex[:12]}")
+    try:
+        yield place
+    finally:
+        remove_indices(place.url, place.name)
+
+
+@contextlib.contextmanager
+def elastic_settings() -> Iterator[dict[str, str]]:
+    """photosift's settings for indices of a test's own."""
+    with elastic_place() as place:
+        yield {"index_url": place.url, "index_name": place.name}
+
+
+def place_of(words: Sequence[str]) -> Place:
+    kind, *where = words
+    return EmbeddedPlace(Path(where[0])) if kind == "embedded" else ElasticPlace(*where)
 
 
 class FaultyIndex:

@@ -10,11 +10,12 @@ import asyncio
 import json
 import sys
 from itertools import count
-from pathlib import Path
 from typing import Any
 
+import structlog
+
 from shared.index.port import Index
-from tests.support.index import EmbeddedPlace, batch, signature_of
+from tests.support.index import Place, batch, place_of, signature_of
 
 
 async def put_forever(index: Index, size: int) -> None:
@@ -36,7 +37,7 @@ async def answer(index: Index, command: dict[str, Any]) -> Any:
             await put_forever(index, command["size"])
 
 
-async def main(place: EmbeddedPlace) -> None:
+async def main(place: Place) -> None:
     opening = json.loads(sys.stdin.readline())
     async with place.opened(writable=opening["writable"]) as index:
         print("null", flush=True)
@@ -45,4 +46,5 @@ async def main(place: EmbeddedPlace) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(EmbeddedPlace(Path(sys.argv[1]))))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is for answers
+    asyncio.run(main(place_of(sys.argv[1:])))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from shared.messages.analysis import Facts, FileAnalysed, FileForgotten, FileUnreadable
-from shared.messages.base import FileRef, FileStat, Message
-from shared.messages.commands import Evidence, TakeFile
+from shared.messages.base import FileRef, FileStat, FolderRef, Message
+from shared.messages.commands import Covered, Evidence, RemoveItem, TakeFile
 from shared.messages.deadletters import DeadLetter
 from shared.messages.envelope import Envelope, wrap
 from shared.messages.files import FileGone, FileMoved, FileSettled, PassFinished
-from shared.messages.outcomes import CommandDone, FolderRemoved, ItemRemoved, ItemRestored, RequestAnswered
+from shared.messages.outcomes import (
+    CommandDone,
+    FolderRemoved,
+    ItemDue,
+    ItemRemoved,
+    ItemRestored,
+    RemovalDone,
+    RequestAnswered,
+)
 from shared.messages.requests import (
     AdoptRequested,
     AllowRequested,
@@ -119,6 +127,43 @@ def answered(by: str = "executor", request: str = "r1") -> RequestAnswered:
     return RequestAnswered(request_id=request, by=by, done=True, explanation="2 files are back.", count=2)
 
 
+def due() -> ItemDue:
+    return ItemDue(item_id="i1", file=ref(), sha256=SHA, mtime_ns=STAT.mtime_ns, stands_for=("ef" * 32,), asked_at=NOW)
+
+
+def remove() -> RemoveItem:
+    return RemoveItem(
+        decision_id="d2",
+        item_id="i1",
+        file=ref(),
+        sha256=SHA,
+        keeper=take().keeper,
+        match_class="similar",
+        distance=0.0625,
+        covers=(Covered(sha256="ef" * 32, distance=0.03125),),
+        expires_at=NOW + 3600,
+    )
+
+
+def removal_done() -> RemovalDone:
+    command = remove()
+    return RemovalDone(
+        command_id=command.command_id,
+        decision_id="d2",
+        item_id="i1",
+        outcome="kept",
+        code="keeper-changed",
+        explanation="photos:a.jpg is not as it was decided about: it was modified",
+        file=command.file,
+        sha256=SHA,
+        keeper=command.keeper.file,
+        keeper_sha256=command.keeper.sha256,
+        match_class="similar",
+        distance=0.0625,
+        done_at=NOW,
+    )
+
+
 def confirm(request: str = "r1") -> ConfirmRequested:
     return ConfirmRequested(request_id=request, what="breaker", root="photos")
 
@@ -159,6 +204,7 @@ def samples() -> tuple[Message, ...]:
         CaughtUp(sig_seq=42, open_decisions=3, open_commands=0, at=NOW),
         ApplyAccepted(request_id="r1", batch_id="batch-1", commands=2, explanation="2 files are asked for."),
         take(),
+        remove(),
         done(),
         ItemRestored(
             item_id="i1",
@@ -170,12 +216,14 @@ def samples() -> tuple[Message, ...]:
             done_at=NOW,
         ),
         ItemRemoved(item_id="i1", file=ref(), sha256=SHA, live_copy=ref("a.jpg"), done_at=NOW),
+        due(),
+        removal_done(),
         FolderRemoved(folder=ref("2019"), decision_id="d1", done_at=NOW),
         answered(),
         RestoreRequested(request_id="r1", batch_id="batch-1"),
         AdoptRequested(request_id="r1", root="photos"),
         confirm(),
-        AllowRequested(request_id="r1", folder=ref("managed")),
+        AllowRequested(request_id="r1", folder=FolderRef.of("photos", b"managed")),
         ApplyRequested(
             request_id="r1", action="move", classes=("same-bytes",), roots=("photos",), target="/target", at_most=12
         ),

@@ -146,6 +146,21 @@ def test_s24_a_synchroniser_inside_an_allowed_folder_is_not_allowed_with_it(tmp_
     assert result.code == "managed-folder", result.explanation
 
 
+@pytest.mark.parametrize("mark", ["Sync/.stfolder", "Sync/photos/.stfolder"])
+def test_s24_a_word_for_the_whole_root_opens_no_synchronised_folder_inside(tmp_path: Path, mark: str) -> None:
+    stage = Stage(tmp_path, paths={"photos": tmp_path / "Sync" / "photos"})
+    stage.pair()
+    stage.write("a/inner/victim.jpg", b"the same picture")
+    (tmp_path / mark).mkdir()
+    (stage.root() / "a" / "inner" / ".stfolder").mkdir()
+    with stage.hand() as hand:
+        hand.bench.counters.allow("photos", b"", NOW)
+        inner = hand.executor.take(stage.command("a/inner/victim.jpg"))
+        outer = hand.executor.take(stage.command())
+    assert inner.code == "managed-folder", inner.explanation
+    assert outer.outcome == "quarantined", outer.explanation
+
+
 def test_s6_a_batch_that_was_stopped_does_not_go_on_with_another_one(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     victim, _ = stage.pair()

@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,9 @@ class History(RuleBasedStateMachine):
         if pairs:
             self.asked += 1
             self.world.tell("a resolver without memory asks")
-            command = self.world.command(*pairs[(pick * 1_000 + other) % len(pairs)], str(self.asked))
-            self.wait_for(self.house.bus["resolver"].publish(command))
+            with suppress(FileNotFoundError):  # the hands go on in their thread, and may just have taken it
+                command = self.world.command(*pairs[(pick * 1_000 + other) % len(pairs)], str(self.asked))
+                self.wait_for(self.house.bus["resolver"].publish(command))
 
     # people
 

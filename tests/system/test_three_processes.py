@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from services.resolver.store import read_open_decisions
 from shared.bus.jetstream import Steward, setup
 from shared.bus.names import ANALYSER_FS, RESOLVER_SIG
 from shared.bus.server import BundledServer
 from shared.messages.resolution import GroupDecided
+from tests.support.index import elastic_settings
 from tests.support.photos import small_library
 from tests.support.program import running, scan
 
@@ -50,7 +54,15 @@ def three_services(config: Path, state: Path) -> Iterator[None]:
         yield
 
 
-async def test_three_processes_on_an_external_server_give_the_groups_of_the_all_in_one(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def no_index_server() -> Iterator[Mapping[str, str]]:
+    yield {}
+
+
+@pytest.mark.parametrize("new_home", [no_index_server, elastic_settings], ids=["embedded", "elastic"])
+async def test_three_processes_on_an_external_server_give_the_groups_of_the_all_in_one(
+    tmp_path: Path, new_home: Callable[[], AbstractContextManager[Mapping[str, str]]]
+) -> None:
     photos = tmp_path / "Pictures"
     small_library(photos)
     alone = tmp_path / "alone"
@@ -59,6 +71,11 @@ async def test_three_processes_on_an_external_server_give_the_groups_of_the_all_
         await asyncio.to_thread(scan, photos, state=alone / "state", PHOTOSIFT_WATCH__SETTLE_SECONDS="0")
     )
     assert len(wanted) == 2
+    with new_home() as index:
+        assert await groups_of_three_services(tmp_path, photos, wanted, index) == wanted
+
+
+async def groups_of_three_services(tmp_path: Path, photos: Path, wanted: Groups, index: Mapping[str, str]) -> Groups:
     state = tmp_path / "state"
     async with external_server(tmp_path / "nats") as server:
         config = tmp_path / "photosift.yaml"
@@ -70,12 +87,12 @@ async def test_three_processes_on_an_external_server_give_the_groups_of_the_all_
                     "nats_url": server.url,
                     "nats_credentials_dir": str(tmp_path / "nats"),
                     "state_dir": str(state),
+                    **index,
                 }
             )
         )
         with three_services(config, state):
-            found = await until_idle(server, state / "resolver", photos, wanted)
-    assert found == wanted
+            return await until_idle(server, state / "resolver", photos, wanted)
 
 
 async def until_idle(server: BundledServer, resolver: Path, photos: Path, wanted: Groups) -> Groups:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from nats.aio.msg import Msg
 
 from shared.bus.accounts import SERVICE_USERS, Credential, Grant, covers, grant_of, may_publish
+from shared.bus.address import Address
 from shared.bus.jetstream.counting import Counter
 from shared.bus.jetstream.deliveries import BACK_OFF, Desk, JetStreamDelivery
 from shared.bus.jetstream.hearing import Heard, read
@@ -24,7 +25,7 @@ from shared.messages.envelope import Envelope
 
 
 async def connect(
-    url: str,
+    where: str | Address,
     credentials: Mapping[str, Credential],
     *,
     service: str,
@@ -37,15 +38,16 @@ async def connect(
     """Connect a service's users. ``topology`` must be what was declared; ``back_off``: seconds between attempts;
     ``answer_within``: seconds that the server has for each answer.
 
-    Raises ``BusUnavailable`` after ``patience`` seconds, ``NotPermitted`` (wrong password), ``UsageError`` (none).
+    Raises ``BusUnavailable`` after ``patience`` seconds, ``NotPermitted`` (wrong password), ``NotTrusted`` (wrong
+    certificate), ``UsageError`` (no password).
     """
-    links = await open_links(url, credentials, service=service, patience=patience, answer_within=answer_within)
+    links = await open_links(where, credentials, service=service, patience=patience, answer_within=answer_within)
     author = Author(service=service, clock=clock or SystemClock())
     return JetStreamBus(links, topology or declared(), author, back_off)
 
 
 async def open_links(
-    url: str,
+    where: str | Address,
     credentials: Mapping[str, Credential],
     *,
     service: str,
@@ -58,7 +60,7 @@ async def open_links(
         credentials = {user: Credential(user, "") for user in users}
     if missing := [user for user in users if user not in credentials]:
         raise UsageError(f"{service} needs the passwords of {', '.join(missing)}")
-    links = {user: Link(url, credentials[user], service=service, answer_within=answer_within) for user in users}
+    links = {user: Link(where, credentials[user], service=service, answer_within=answer_within) for user in users}
     try:
         for link in links.values():
             await link.open(patience)

@@ -63,6 +63,7 @@ class JetStreamDelivery:
         if self._settled:
             return
         if self.deliveries >= ATTEMPTS:
+            log.warning("bus.retries_exhausted", consumer=self._desk.consumer.name, id=self.envelope.id, reason=reason)
             return await self.dead_letter("gave-up", f"{reason} ({self.deliveries} attempts)")
         back_off = self._desk.back_off
         delay = back_off[min(self.deliveries, len(back_off)) - 1]
@@ -110,6 +111,7 @@ async def opened(desk: Desk, raw: Msg) -> JetStreamDelivery | None:
         if not belongs(raw.subject, message):
             raise MessageRejected(f"{envelope.type} has no place on {raw.subject}")
     except MessageRejected as error:
+        log.warning("bus.message_rejected", subject=raw.subject, seq=stream_seq(raw), error=str(error))
         await give_up(desk, raw, code=error.code, explanation=str(error), cause=None)
         await desk.link.send(raw.reply, _ACK)
         return None
@@ -128,7 +130,7 @@ async def give_up(desk: Desk, raw: Msg, *, code: str, explanation: str, cause: E
         payload_b64=b64encode(raw.data).decode(),
     )
     metrics.DEAD_LETTERS.labels(_family(desk.consumer), code).inc()
-    log.warning(
+    log.info(  # whoever gave it up knows whether that is worth a person's attention
         "bus.message_given_up",
         consumer=desk.consumer.name,
         seq=letter.origin_seq,

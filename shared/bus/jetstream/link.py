@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,8 +16,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.bus.accounts import Credential, inbox_prefix
+from shared.bus.address import Address, NotTrusted, address
+from shared.bus.jetstream.answers import NotDeclared, TooLong, checked
 from shared.bus.port import BusUnavailable, NotPermitted
-from shared.errors import PermanentError
+from shared.secrets import redacted
 
 log = structlog.get_logger()
 
@@ -27,33 +30,21 @@ _RECONNECT_EVERY = 0.25
 _LOOK_EVERY, _PATIENT_LOOKS = 1.0, 15
 #: a link that is open only at this end is given up after 20-30 s (bus.md, traps)
 _PING_EVERY = 10
+_CLOSED_WITHIN = 2.0
 _REFUSED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
-#: the server's error numbers for: stream full (messages, bytes), storage or memory used up, too many of anything
-_FULL = {10077, 10047, 10023, 10028, 10026, 10027}
-_NOT_FOUND = {10014, 10059}
-_TOO_LONG = 10054
 
 Receiver = Callable[[Msg], Awaitable[None]]
-
-
-class TooLong(PermanentError):
-    """The message is longer than its stream takes."""
-
-    code = "message-too-long"
-
-
-class NotDeclared(BusUnavailable):
-    """The stream or consumer is not declared on the server."""
-
-    code = "not-declared"
 
 
 class Link:
     """A connection that comes back by itself, with its subscriptions."""
 
-    def __init__(self, url: str, credential: Credential, *, service: str, answer_within: float = ANSWER_WITHIN) -> None:
+    def __init__(
+        self, where: str | Address, credential: Credential, *, service: str, answer_within: float = ANSWER_WITHIN
+    ) -> None:
         self.user, self._answer_within = credential.user, answer_within
-        self._url, self._credential, self._service = url, credential, service
+        self._address, self._credential, self._service = address(where), credential, service
+        self._url = self._address.url
         self._client = Client()
         self._subscriptions: dict[str, Receiver] = {}
         self._when_back: set[Callable[[], None]] = set()
@@ -65,7 +56,10 @@ class Link:
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self, patience: float) -> None:
-        """Connect, waiting for the server for ``patience`` seconds. Raises ``BusUnavailable`` or ``NotPermitted``."""
+        """Connect, waiting for the server for ``patience`` seconds.
+
+        Raises ``BusUnavailable``, ``NotPermitted`` (wrong password) or ``NotTrusted`` (wrong certificate, no TLS).
+        """
         loop = asyncio.get_running_loop()
         deadline, said = loop.time() + patience, False
         while True:
@@ -74,12 +68,14 @@ class Link:
                 self._watching = asyncio.create_task(self._watch(), name=f"watch {self.user}")
                 return
             except (OSError, nats.errors.Error, TimeoutError) as error:
+                if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                    raise NotTrusted(f"{self._url}: {error}") from error
                 if "authorization" in str(error).lower():  # no class of its own while connecting
-                    raise NotPermitted(f"user {self.user} at {self._url}: wrong password") from error
+                    raise NotPermitted(f"user {self.user} at {redacted(self._url)}: wrong password") from error
                 if loop.time() >= deadline:
-                    raise BusUnavailable(f"no answer from {self._url}: {error!r}") from error
+                    raise BusUnavailable(f"no answer from {redacted(self._url)}: {error!r}") from error
                 if not said:
-                    log.warning("bus.server_awaited", url=self._url, user=self.user, error=str(error))
+                    log.warning("bus.server_awaited", url=redacted(self._url), user=self.user, error=str(error))
                     said = True
             await asyncio.sleep(_RECONNECT_EVERY)
 
@@ -90,13 +86,14 @@ class Link:
             if client is self._client:
                 self._on_closed()
 
+        options = self._options()
         # the first connection without reconnecting: wrong passwords and closed ports are told apart at once
         try:
             await client.connect(
-                self._url, **self._options(), closed_cb=on_closed, allow_reconnect=False, max_reconnect_attempts=1
+                self._url, **options, closed_cb=on_closed, allow_reconnect=False, max_reconnect_attempts=1
             )
         except BaseException:
-            await client.close()
+            await _closed(client)
             raise
         client.options.update(allow_reconnect=True, max_reconnect_attempts=-1)
         self._client = client
@@ -108,6 +105,7 @@ class Link:
         known = {} if self.is_anonymous else {"user": self.user, "password": self._credential.password}
         return {
             **known,
+            **self._encryption(),
             "name": f"photosift-{self._service}",
             "inbox_prefix": inbox_prefix(self.user),
             "connect_timeout": 2,
@@ -119,6 +117,11 @@ class Link:
             "disconnected_cb": self._on_lost,
             "reconnected_cb": self._on_back,
         }
+
+    def _encryption(self) -> dict[str, Any]:
+        # nats-py starts TLS when the server's greeting asks for it, and would hand the password to a server that does
+        # not; with the handshake first there is no greeting to be believed
+        return {"tls": self._address.context(), "tls_handshake_first": True} if self._address.is_encrypted else {}
 
     async def _on_error(self, error: Exception) -> None:
         if refused := _REFUSED.search(str(error)):
@@ -266,29 +269,11 @@ class Link:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             log.debug("bus.connection_troubled", user=self.user, error=repr(error))
         if self._client.options:  # a client that never tried has nothing to close, and says so loudly
-            await self._client.close()
+            await _closed(self._client)
 
 
-def checked(answer: bytes, subject: str) -> dict[str, Any]:
-    """The answer's JSON; its ``error`` in photosift's words."""
-    try:
-        found: dict[str, Any] = json.loads(answer)
-    except ValueError as error:
-        raise BusUnavailable(f"{subject}: no JSON in the answer") from error
-    if complaint := found.get("error"):
-        raise translated(complaint, subject)
-    return found
-
-
-def translated(complaint: Mapping[str, Any], subject: str) -> Exception:
-    """JetStream's error as photosift's: full and not declared may pass, the rest does not."""
-    number, text = complaint.get("err_code"), f"{subject}: {complaint.get('description')}"
-    if number in _FULL:
-        return BusUnavailable(f"full: {text}")
-    if number in _NOT_FOUND:
-        return NotDeclared(text)
-    if number == _TOO_LONG:
-        return TooLong(text)
-    if complaint.get("code", 500) >= 500:
-        return BusUnavailable(text)
-    return PermanentError(text)
+async def _closed(client: Client) -> None:
+    """Close it; after a TLS handshake that failed nats-py would wait for ever for a stream that is closed already."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSED_WITHIN):
+            await client.close()

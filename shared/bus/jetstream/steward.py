@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from shared.bus.accounts import Credential, grant_of
+from shared.bus.address import Address
+from shared.bus.jetstream.answers import NotDeclared
 from shared.bus.jetstream.bus import close_links, open_links
 from shared.bus.jetstream.counting import Counter, unfinished
-from shared.bus.jetstream.link import Link, NotDeclared
+from shared.bus.jetstream.link import Link
 from shared.bus.port import BusUnavailable
 from shared.bus.topology import DUPLICATE_WINDOW, STORED, Account, Consumer, Stream, Topology, declared
 from shared.errors import PermanentError
@@ -27,6 +29,8 @@ ROUND = 60.0
 _A_MOMENT = 0.1
 #: seconds after which the server has surely looked through a consumer's deliveries
 _LOOKED_THROUGH_WITHIN = 0.4
+#: seconds between two measurements of the queues: more often than anybody scrapes
+MEASURE = 5.0
 #: messages that are worth a purge
 WORTH_IT = 1_000
 #: The server counts a message for its consumers a moment after it has stored it: of 400 that were asked about at once
@@ -35,13 +39,17 @@ COUNTED_WITHIN = 1.0
 
 
 async def setup(
-    url: str, credentials: Mapping[str, Credential], topology: Topology | None = None, *, first_here: bool = False
+    where: str | Address,
+    credentials: Mapping[str, Credential],
+    topology: Topology | None = None,
+    *,
+    first_here: bool = False,
 ) -> None:
     """Declare or update everything; what is as it should be stays untouched. Raises as ``Steward.connect``.
 
     ``first_here``: nobody else is connected yet, so what was delivered and not answered has lost its worker.
     """
-    steward = await Steward.connect(url, credentials, topology=topology)
+    steward = await Steward.connect(where, credentials, topology=topology)
     try:
         await steward.declare()
         if first_here:
@@ -63,14 +71,14 @@ class Steward:
     @classmethod
     async def connect(
         cls,
-        url: str,
+        where: str | Address,
         credentials: Mapping[str, Credential],
         *,
         topology: Topology | None = None,
         patience: float = 30.0,
     ) -> Steward:
-        """Raises ``BusUnavailable``, ``NotPermitted``, ``UsageError``."""
-        links = await open_links(url, credentials, service="steward", patience=patience)
+        """Raises ``BusUnavailable``, ``NotPermitted``, ``NotTrusted``, ``UsageError``."""
+        links = await open_links(where, credentials, service="steward", patience=patience)
         return cls(links, topology or declared())
 
     async def close(self) -> None:
@@ -167,15 +175,15 @@ class Steward:
         answer = await self._link[stream.account].call(f"$JS.API.STREAM.PURGE.{stream.name}", {"seq": below + 1})
         return int(answer["purged"])
 
-    async def run(self, stop: asyncio.Event, *, every: float = ROUND) -> None:
-        """A round now and then (``lifecycle.Service``)."""
-        while await unless_stopped(stop, every):
-            try:
-                await self.declare()
-                await self.purge_consumed()
-                await self.measure()
-            except (BusUnavailable, PermanentError) as error:
-                log.warning("bus.round_failed", error=str(error))
+    async def run(self, stop: asyncio.Event, *, every: float = ROUND, measure_every: float = MEASURE) -> None:
+        """Clear up, and measure, now and then (``lifecycle.Service``)."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_now_and_then(self._clear_up, stop, every, first=every))
+            group.create_task(_now_and_then(self.measure, stop, measure_every, first=0.0))
+
+    async def _clear_up(self) -> None:
+        await self.declare()
+        await self.purge_consumed()
 
     async def measure(self) -> None:
         """Set the queue depths."""
@@ -187,6 +195,18 @@ class Steward:
                 depths[family] = depths.get(family, 0) + unfinished(info)
             for family, depth in depths.items():
                 metrics.QUEUE_DEPTH.labels(family).set(depth)
+
+
+async def _now_and_then(
+    work: Callable[[], Awaitable[None]], stop: asyncio.Event, every: float, *, first: float
+) -> None:
+    pause = first
+    while await unless_stopped(stop, pause):
+        pause = every
+        try:
+            await work()
+        except (BusUnavailable, PermanentError) as error:
+            log.warning("bus.round_failed", error=str(error))
 
 
 class Mark:

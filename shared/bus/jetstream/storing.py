@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.bus.jetstream.link import Link, TooLong, checked
+from shared.bus.jetstream.answers import TooLong, checked
+from shared.bus.jetstream.link import Link
 from shared.bus.topology import LONGEST_STORED
 from shared.clock import Clock, utc
 from shared.messages.base import Message, digest_id
 from shared.messages.deadletters import DeadLetter
-from shared.messages.envelope import Envelope, encode, wrap
+from shared.messages.envelope import Envelope, correlation_of, encode, wrap
 from shared.messages.subjects import subject_of
 
 #: the server drops a repeated one within its window
@@ -36,7 +36,7 @@ class Author:
             source=self.service,
             time=utc(self.clock.now()).isoformat(),
             traceparent=_trace(cause),
-            correlation=cause.correlationid if cause else str(uuid.uuid4()),
+            correlation=cause.correlationid if cause else correlation_of(message),
         )
 
 

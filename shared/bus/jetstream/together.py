@@ -14,7 +14,8 @@ from typing import Any
 
 import structlog
 
-from shared.bus.jetstream.link import Link, checked
+from shared.bus.jetstream.answers import checked
+from shared.bus.jetstream.link import Link
 from shared.bus.jetstream.storing import Letter, store
 from shared.errors import PermanentError
 

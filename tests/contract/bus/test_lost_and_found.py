@@ -10,15 +10,11 @@ from pathlib import Path
 
 import structlog.testing
 
-from shared.bus.accounts import read_credentials
-from shared.bus.child import Child
 from shared.bus.consuming import publish_patiently, work_through
-from shared.bus.external import main, prepare
-from shared.bus.jetstream import connect, setup
 from shared.bus.port import BusUnavailable
-from shared.bus.server import BundledServer, nats_server
+from shared.bus.server import BundledServer
 from tests.support.bus import RunningBus, halt, running_bus
-from tests.support.messages import confirm, settled
+from tests.support.messages import settled
 
 SOON = 20.0
 
@@ -102,32 +98,6 @@ async def changed_password(bus: RunningBus, user: str, password: str) -> None:
     entry["password"] = password
     (bus.folder / "server.conf").write_text(json.dumps(config))
     os.kill(bus.server.pid, signal.SIGHUP)
-
-
-async def test_an_external_server_takes_what_was_prepared_for_it(tmp_path: Path) -> None:
-    """Each service has a folder with its own passwords; written once, kept ever after."""
-    folder = tmp_path / "bus"
-    prepare(folder, listen="127.0.0.1:-1", store=tmp_path / "js", sync="fast")
-    before = {p: p.read_text() for p in folder.rglob("*/*")}
-    main([str(folder), "--listen", "127.0.0.1:-1", "--store", str(tmp_path / "js"), "--sync", "fast"])
-    assert {p: p.read_text() for p in folder.rglob("*/*")} == before
-    assert all(p.stat().st_mode & 0o777 == 0o600 for p in before)
-    assert {p.name for p in (folder / "watcher").iterdir()} == {"watcher", "executor"}
-    ready: asyncio.Queue[str] = asyncio.Queue()
-    child = Child([str(nats_server()), "-c", str(folder / "server.conf")], ready.put_nowait)
-    try:
-        async with asyncio.timeout(SOON):
-            lines = []
-            while not lines or "Server is ready" not in lines[-1]:
-                lines.append(await ready.get())
-        (port,) = [line.rpartition(":")[2] for line in lines if "Listening for client" in line]
-        url = f"nats://127.0.0.1:{port}"
-        await setup(url, read_credentials(folder / "steward")[1])
-        person = await connect(url, read_credentials(folder / "person")[1], service="person")
-        await person.publish(confirm())
-        await person.close()
-    finally:
-        await child.end(SOON)
 
 
 async def test_two_servers_side_by_side_do_not_meet(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """S20: only the resolver gets a command onto the bus, only an executor an outcome; enforced by the server.
 
+By the bundled one and by those that a deployment starts from deploy/nats, with and without TLS.
+
 Everything here speaks raw NATS with a service's own password: what a service's own code would refuse proves nothing.
 """
 
@@ -9,11 +11,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import nats
 import nats.errors
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from shared.bus.accounts import GRANTS, Credential, inbox_prefix
 from shared.bus.consuming import work_through
@@ -21,16 +26,38 @@ from shared.bus.jetstream import Steward, connect
 from shared.bus.names import EXECUTOR_CMD, RESOLVER_OUT
 from shared.bus.port import Delivery, NotPermitted
 from shared.messages.envelope import encode
-from tests.support.bus import RunningBus
-from tests.support.messages import confirm, done, envelope_of, settled, take
+from tests.support.bus import RunningBus, running_bus
+from tests.support.deployed import deployed_bus
+from tests.support.messages import confirm, done, due, envelope_of, removal_done, remove, settled, take
 
 COMMAND = encode(envelope_of(take()))
 OUTCOME = encode(envelope_of(done()))
-FORGERIES = {"photosift.cmd.take": COMMAND, "photosift.out.command-done": OUTCOME}
+FORGERIES = {
+    "photosift.cmd.take": COMMAND,
+    "photosift.cmd.remove": encode(envelope_of(remove())),
+    "photosift.out.command-done": OUTCOME,
+    "photosift.out.item-due": encode(envelope_of(due())),
+    "photosift.out.removal-done": encode(envelope_of(removal_done())),
+}
 
 STRANGERS = ("watcher", "analyser", "resolver-data", "person", "audit")
 #: every consumer there is, as whoever forges would try them
 PULLS = ("FS.analyser-fs-retry", "SIG.resolver-sig", "CMD.executor-cmd", "OUT.resolver-out", "REQ.executor-req")
+
+
+@pytest.fixture(params=["bundled", "deployed", "deployed with TLS"])
+async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningBus]:
+    if request.param == "bundled":
+        async with running_bus(tmp_path, ack_wait=2.0) as running:
+            yield running
+    else:
+        async with deployed_bus(tmp_path, tls=request.param != "deployed") as running:
+            yield running
+
+
+def secured(bus: RunningBus) -> dict[str, Any]:
+    """What a plain client needs to be told where there is TLS."""
+    return {"tls": bus.where.context(), "tls_handshake_first": True} if bus.where.is_encrypted else {}
 
 
 @contextlib.asynccontextmanager
@@ -48,6 +75,7 @@ async def raw(bus: RunningBus, user: str) -> AsyncIterator[tuple[Client, list[st
         inbox_prefix=inbox_prefix(user),
         error_cb=complain,
         allow_reconnect=False,
+        **secured(bus),
     )
     try:
         yield client, complaints
@@ -78,7 +106,8 @@ async def test_s20_a_forged_message_is_refused_by_the_server(bus: RunningBus, us
 
 
 @pytest.mark.parametrize(
-    ("user", "subject"), [("resolver", "photosift.out.command-done"), ("executor", "photosift.cmd.take")]
+    ("user", "subject"),
+    [("resolver" if ".out." in subject else "executor", subject) for subject in FORGERIES],
 )
 async def test_s20_resolver_and_executor_do_not_speak_for_each_other(bus: RunningBus, user: str, subject: str) -> None:
     steward = await bus.steward()
@@ -103,6 +132,59 @@ async def test_s20_a_pull_whose_reply_is_a_guarded_subject_stores_nothing(
         await carried_out(client)
     await nothing_more_under_way(steward)
     assert await stored(steward) == {"CMD": 0, "OUT": 0}
+
+
+@pytest.mark.parametrize("user", ["watcher", "analyser", "audit"])
+@pytest.mark.parametrize("subject", FORGERIES)
+async def test_s20_nothing_forged_comes_in_through_an_import(bus: RunningBus, user: str, subject: str) -> None:
+    """Accounts meet in exports and imports alone: copies of what was stored, and the people's requests.
+
+    The headers are those by which a follower knows a stored message, so that only the server's walls are tried.
+    """
+    steward, person = await bus.steward(), await bus.connect("person")
+    following = await person.following("photosift.cmd.>", "photosift.out.>")
+    headers = {"Nats-Stream": "CMD", "Nats-Sequence": "1"}
+    async with raw(bus, user) as (client, complaints):
+        for door in (f"stored.{subject}", subject, "photosift.req.confirm"):
+            await client.publish(door, FORGERIES[subject], headers=headers)
+        await carried_out(client)
+        assert len(complaints) == 3
+    await nothing_more_under_way(steward)
+    await heard_first(bus, following)
+    assert await stored(steward) == {"CMD": 0, "OUT": 1}
+
+
+@pytest.mark.parametrize("subject", FORGERIES)
+async def test_s20_a_pull_whose_reply_is_the_subject_of_a_copy_is_seen_by_nobody(bus: RunningBus, subject: str) -> None:
+    """Reply subjects are checked by no permission, and headers of the forger's choice come along."""
+    steward, executor = await bus.steward(), await bus.connect("watcher")
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def see(message: Msg) -> None:
+        seen.put_nowait((message.headers or {}).get("Nats-Stream", ""))
+
+    async with raw(bus, "audit") as (audit, _), raw(bus, "analyser") as (client, complaints):
+        await audit.subscribe("photosift.>", cb=see)
+        await carried_out(audit)
+        headers = {"Nats-Stream": "forged", "Nats-Sequence": "1"}
+        await client.request("photosift.fs.retry.0.settled", FORGERIES[subject], headers=headers, timeout=5)
+        pull = "$JS.API.CONSUMER.MSG.NEXT.FS.analyser-fs-retry"
+        await client.publish(pull, b'{"batch":1,"no_wait":true}', reply=f"stored.{subject}")
+        await carried_out(client)
+        assert not complaints
+        await nothing_more_under_way(steward)
+        await executor.publish(done())
+        async with asyncio.timeout(10):
+            assert [await seen.get(), await seen.get()] == ["FS", "OUT"]
+
+
+async def heard_first(bus: RunningBus, following: AsyncIterator[Any]) -> None:
+    """What the follower hears first is an executor's real outcome, published after the forgeries."""
+    executor = await bus.connect("watcher")
+    await executor.publish(done("a-real-one"))
+    async with asyncio.timeout(10):
+        _, message = await anext(following)
+    assert message == done("a-real-one")
 
 
 async def test_s20_the_trap_works_inside_one_account_so_the_tests_above_can_fail(bus: RunningBus) -> None:
@@ -209,7 +291,7 @@ async def test_s20_without_a_password_there_is_no_connection(bus: RunningBus) ->
     for options in wrong:
         client = Client()
         with pytest.raises(nats.errors.Error):
-            await client.connect(bus.url, allow_reconnect=False, error_cb=quiet, **options)
+            await client.connect(bus.url, allow_reconnect=False, error_cb=quiet, **options, **secured(bus))
         await client.close()
 
 
@@ -217,7 +299,7 @@ async def test_s20_a_wrong_password_is_said_at_once(bus: RunningBus) -> None:
     wrong = {user: Credential(user, "wrong") for user in bus.credentials}
     async with asyncio.timeout(5):
         with pytest.raises(NotPermitted):
-            await connect(bus.url, wrong, service="person")
+            await connect(bus.where, wrong, service="person")
 
 
 async def quiet(_error: Exception) -> None:

@@ -126,7 +126,7 @@ async def test_it_goes_round_until_it_is_stopped_and_survives_a_lost_server(bus:
     steward, stop = await bus.steward(), asyncio.Event()
     watcher = await bus.connect("watcher")
     await watcher.publish(settled())
-    going = asyncio.create_task(steward.run(stop, every=0.05))
+    going = asyncio.create_task(steward.run(stop, every=0.05, measure_every=0.05))
     async with asyncio.timeout(SOON):
         while metrics.QUEUE_DEPTH.labels("analyser-fs")._value.get() != 1:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -9,15 +9,13 @@ import pytest
 
 from shared.index.port import Index, IndexUnavailable
 from tests.contract.index.conftest import Started
-from tests.support.index import EmbeddedPlace, all_of, batch, content, hash_of, photo_file, say
+from tests.support.index import Place, all_of, batch, content, hash_of, photo_file, say
 
 SIZE = 50
 
 
 @pytest.mark.parametrize("batches", [1, 8, 40])
-async def test_everything_put_is_there_after_the_writer_is_killed(
-    place: EmbeddedPlace, process: Started, batches: int
-) -> None:
+async def test_everything_put_is_there_after_the_writer_is_killed(place: Place, process: Started, batches: int) -> None:
     async with process(writable=True) as writer:
         assert writer.stdin and writer.stdout
         writer.stdin.write(json.dumps({"do": "put-forever", "size": SIZE}).encode() + b"\n")
@@ -48,7 +46,7 @@ async def holds_whole_batches(index: Index, *, at_least: int) -> None:
     assert [answer.hits for answer in answers] == [((hash_of(n), 0.0),) for n in numbers]
 
 
-async def test_a_reader_lives_through_the_death_of_the_writer(place: EmbeddedPlace, process: Started) -> None:
+async def test_a_reader_lives_through_the_death_of_the_writer(place: Place, process: Started) -> None:
     async with place.opened(writable=False) as reader:
         for generation in range(3):
             async with process(writable=True) as writer:
@@ -60,7 +58,7 @@ async def test_a_reader_lives_through_the_death_of_the_writer(place: EmbeddedPla
             assert [answer.hits for answer in found] == [((hash_of(n), 0.0),) for n in range(generation + 1)]
 
 
-async def test_an_index_opened_again_is_the_same(place: EmbeddedPlace) -> None:
+async def test_an_index_opened_again_is_the_same(place: Place) -> None:
     async with place.opened() as index:
         await index.put(*batch(range(300)))
     for _ in range(2):
@@ -71,7 +69,7 @@ async def test_an_index_opened_again_is_the_same(place: EmbeddedPlace) -> None:
             assert (await index.put(*batch([5]))).written == 0
 
 
-async def test_a_closed_index_says_that_it_is_unavailable(place: EmbeddedPlace) -> None:
+async def test_a_closed_index_says_that_it_is_unavailable(place: Place) -> None:
     index = await place.open()
     await index.put(*batch([1]))
     await asyncio.gather(index.close(), index.close())

@@ -164,3 +164,11 @@ async def test_highest_version_counts_tombstones_and_every_root(index: Index) ->
     assert await index.highest_version() == 0
     await index.put([photo_file(1, version=7), replace(photo_file(2, version=2**62, root="b"), state="gone")])
     assert await index.highest_version() == 2**62
+
+
+async def test_count_leaves_out_what_is_gone_and_other_roots(index: Index) -> None:
+    assert await index.count("photos") == 0
+    await index.put([photo_file(n) for n in range(5)])
+    await index.put([replace(photo_file(1, version=7), state="gone"), photo_file(9, root="b")])
+    await index.put([replace(photo_file(2, version=7), state="unreadable")])
+    assert (await index.count("photos"), await index.count("b"), await index.count("c")) == (4, 1, 0)

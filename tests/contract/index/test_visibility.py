@@ -6,7 +6,7 @@ import asyncio
 
 from shared.index.port import Index
 from tests.contract.index.conftest import Started
-from tests.support.index import EmbeddedPlace, batch, content, hash_of, photo_file, say, signature_of
+from tests.support.index import Place, batch, content, hash_of, photo_file, say, signature_of
 
 
 async def found(index: Index, number: int, max_distance: float = 0.1) -> set[str]:
@@ -37,7 +37,7 @@ async def test_another_process_sees_what_this_one_put(index: Index, process: Sta
             assert await say(other, do="neighbours", number=number, max_distance=0.1) == [[hash_of(number), 0.0]]
 
 
-async def test_this_process_sees_what_another_put(place: EmbeddedPlace, process: Started) -> None:
+async def test_this_process_sees_what_another_put(place: Place, process: Started) -> None:
     async with process(writable=True) as other, place.opened(writable=False) as reader:
         for number in range(3):
             await say(other, do="put", numbers=[number])
@@ -46,7 +46,7 @@ async def test_this_process_sees_what_another_put(place: EmbeddedPlace, process:
             assert hash_of(number) in await reader.contents([hash_of(number)])
 
 
-async def test_a_reader_that_was_there_first_sees_the_index_when_it_comes(place: EmbeddedPlace) -> None:
+async def test_a_reader_that_was_there_first_sees_the_index_when_it_comes(place: Place) -> None:
     async with place.opened(writable=False) as reader:
         await reader.refresh()
         assert await found(reader, 1) == set()

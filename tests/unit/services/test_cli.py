@@ -96,7 +96,9 @@ class Behind:
     async def run_service(self, name: str, settings: Settings, *, stop: Any) -> None:
         self.calls.append((name, settings, None))
 
-    async def ask_service(self, settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
+    async def ask_service(
+        self, settings: Settings, request: Request, *, timeout: float, **_: object
+    ) -> list[RequestAnswered]:
         self.calls.append(("ask", settings, timeout))
         self.requests.append(request)
         return [RequestAnswered(request_id=request.request_id, **self.answer)] * self.answers
@@ -491,7 +493,7 @@ def test_adopt_and_allow_and_confirm_ask_the_service(place: Path, behind: Behind
     assert one.root == two.root == "photos"  # type: ignore[attr-defined]
     assert isinstance(first, AllowRequested)
     assert first.folder == second.folder  # type: ignore[attr-defined]
-    assert first.folder.photo == PhotoPath("photos", b"Phone")
+    assert (first.folder.root, first.folder.rel) == ("photos", b"Phone")
     assert isinstance(breaker, ConfirmRequested)
     assert (breaker.what, breaker.root) == ("breaker", "photos")
     assert [each.what for each in both] == ["breaker", "disappearances"]  # type: ignore[attr-defined]
@@ -510,6 +512,23 @@ def test_an_answer_is_told_in_the_words_of_a_person(
 ) -> None:
     behind.answer = {"done": done, "count": count, "explanation": "3 of 4 files are back", "by": "executor@nas"}
     assert photosift("restore", "--since", "1h").stdout == said
+
+
+def test_s24_a_whole_root_is_allowed_by_its_own_path(place: Path, behind: Behind) -> None:
+    photosift("scan", "photos")
+    (place / "link").symlink_to(place / "photos")
+    for own in ("photos", "photos/", str(place / "photos"), "link"):
+        photosift("allow", own)
+    asked = [each.folder for each in behind.requests if isinstance(each, AllowRequested)]
+    assert [(folder.root, folder.rel) for folder in asked] == [("photos", b"")] * 4
+
+
+@pytest.mark.parametrize("given", ["photos:", "", ".", ".."])
+def test_s24_nothing_else_allows_a_whole_root(place: Path, behind: Behind, given: str) -> None:
+    """A variable that was empty in a script, or the folder above."""
+    photosift("scan", "photos")
+    assert photosift("allow", given, expect=2).stderr.count("\n") == 1
+    assert behind.requests == []
 
 
 def test_nobody_answering_is_said_and_exits_with_3(place: Path, behind: Behind) -> None:
@@ -621,7 +640,7 @@ def test_the_page_of_the_documentation_is_the_one_that_the_code_writes() -> None
 
 
 def test_a_request_is_given_up_when_told_to_stop(place: Path, behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(settings: Settings, request: Request, *, timeout: float) -> list[RequestAnswered]:
+    async def never(settings: Settings, request: Request, *, timeout: float, **_: object) -> list[RequestAnswered]:
         asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
         await asyncio.Event().wait()
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -138,3 +139,31 @@ def test_s13_beyond_the_breakers_limit_a_question_is_not_enough(state: Path) -> 
 
 def test_a_signal_does_not_wait_for_the_enter_key(state: Path) -> None:
     assert on_a_terminal(state, b"", stopped=True).endswith("False True None\n")
+
+
+@pytest.mark.parametrize("service", ["watcher", "analyser", "resolver"])
+def test_s21_a_bus_that_does_not_answer_is_named_without_its_password_and_waiting_for_it_ends_at_once(
+    service: str, state: Path
+) -> None:
+    process = subprocess.Popen(
+        [PHOTOSIFT, service],
+        env=environment(
+            state, PHOTOSIFT_NATS_URL="nats://somebody:s3cret@127.0.0.1:1", PHOTOSIFT_ROOTS=str(state.parent)
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        first = process.stdout.readline()
+        assert "bus.server_awaited" in first
+        assert "127.0.0.1:1" in first
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert "s3cret" not in first + rest
+    assert "Traceback" not in rest
+    assert process.returncode == 3

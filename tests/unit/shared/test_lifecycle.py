@@ -10,7 +10,7 @@ import signal
 import pytest
 import structlog.testing
 
-from shared.lifecycle import run, stop_on_signals, unless_stopped
+from shared.lifecycle import Stopped, given_up_on, run, stop_on_signals, unless_stopped
 
 
 class Patient:
@@ -65,3 +65,19 @@ async def test_waiting_says_whether_it_was_stopped() -> None:
     assert await unless_stopped(stop, 0.0)
     stop.set()
     assert not await unless_stopped(stop, 60.0)
+
+
+async def test_what_only_waits_is_given_up_when_a_person_stops_it() -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_soon(stop.set)
+    async with asyncio.timeout(10):
+        with pytest.raises(Stopped):
+            async with given_up_on(stop):
+                await asyncio.Event().wait()
+
+
+async def test_an_error_inside_is_its_own_and_so_is_a_time_out() -> None:
+    for error in (ValueError("inside"), TimeoutError("its own")):
+        with pytest.raises(type(error), match=str(error)):
+            async with given_up_on(asyncio.Event()):
+                raise error

@@ -92,6 +92,30 @@ def test_s24_a_managed_folder_is_only_proposed() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("managed", "allowed", "action"),
+    [
+        ([b""], [], "propose"),
+        ([b""], [b""], "move"),
+        ([b""], [b"sync"], "move"),
+        ([b""], [b"sync/phone"], "move"),
+        ([b""], [b"other"], "propose"),
+        ([b"sync"], [b"sync"], "move"),
+        ([b"sync"], [b""], "propose"),
+        ([b"", b"sync"], [b""], "propose"),
+        ([b"", b"sync"], [b"", b"sync"], "move"),
+        ([b"", b"sync"], [b"sync"], "move"),
+        ([b"sync", b"sync/phone"], [b"sync"], "propose"),
+    ],
+)
+def test_s24_a_word_opens_its_folder_and_no_managed_one_inside(managed, allowed, action) -> None:
+    keeper, victim = candidate("a.jpg", content="x"), candidate("sync/phone/b.jpg", content="x")
+    places = {"managed": [("photos", f) for f in managed], "allowed": [("photos", f) for f in allowed]}
+    given = policy(action="move", managed=tuple(places["managed"]), allowed=frozenset(places["allowed"]))
+    found = plan([keeper, victim], {keeper.sha256: signature(1)}, given, NOTHING)
+    assert only(found).action == action
+
+
 def test_only_files_of_the_roots_in_the_request_are_acted_on() -> None:
     files, signatures = pair()
     there = only(plan(files, signatures, policy(action="move", roots=frozenset({"photos"})), NOTHING))

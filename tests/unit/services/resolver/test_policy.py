@@ -83,11 +83,6 @@ def test_s24_managed_folders_are_places_below_the_roots(text, places) -> None:
     assert set(managed_places(settings(managed_folders=(text,)))) == places
 
 
-def test_s24_a_folder_that_a_person_allowed_is_managed_no_more() -> None:
-    managed = settings(managed_folders=("photos:x", "photos:y"))
-    assert policy_of(managed, frozenset({("photos", b"x")})).managed == (("photos", b"y"),)
-
-
 def test_the_fingerprint_changes_with_what_decides_and_with_nothing_else() -> None:
     base = fingerprint_of(settings())
     assert base == fingerprint_of(settings(stats_port=9))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from services.resolver.store import read_open_decisions
-from shared.messages.base import FileRef
+from shared.messages.base import FileRef, FolderRef
 from shared.messages.commands import TakeFile
 from shared.messages.outcomes import ItemRestored, RequestAnswered
 from shared.messages.requests import AllowRequested, ApplyRequested, ConfirmRequested
@@ -181,6 +181,7 @@ class TestActing:
         async with bench(tmp_path, **MOVING) as at, at.working() as service:
             await at.add(*copies("a.jpg", "b.jpg"))
             (command,) = await at.heard_of(TakeFile)
+            await at.settled(open_commands=1)
             await at.answer(command)
             await at.settled(open_commands=0, open_decisions=0)
             assert at.standing() == {}
@@ -322,10 +323,20 @@ class TestActing:
         async with bench(tmp_path, managed_folders=("photos:sync",), **MOVING) as at, at.working():
             await at.add(*copies("a.jpg", "sync/b.jpg"))
             assert (await at.caught_up()).open_commands == 0
-            folder = FileRef(root="photos", path="sync")
+            folder = FolderRef(root="photos", path="sync")
             await at.person.publish(AllowRequested(request_id="a1", folder=folder))
             (command,) = await at.heard_of(TakeFile)
             assert command.victim.file.path == "sync/b.jpg"
+
+    async def test_s24_a_word_for_the_whole_root_opens_no_managed_folder_inside_it(self, tmp_path) -> None:
+        managed = ("/srv/photos", "photos:sync")
+        async with bench(tmp_path, managed_folders=managed, **MOVING) as at, at.working():
+            await at.add(*copies("a.jpg", "b.jpg", "sync/c.jpg"))
+            assert (await at.caught_up()).open_commands == 0
+            await at.person.publish(AllowRequested(request_id="a1", folder=FolderRef(root="photos", path="")))
+            (command,) = await at.heard_of(TakeFile)
+            assert command.victim.file.path == "b.jpg"
+            assert (await at.settled(open_commands=1)).open_decisions == 1
 
 
 class TestApplying:

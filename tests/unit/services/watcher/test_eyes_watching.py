@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.watcher.birth import facts_at
 from services.watcher.eyes import Eyes
@@ -131,6 +132,24 @@ async def test_deleted_files_are_gone(tmp_path: Path, photos: Path) -> None:
         shutil.rmtree(photos / "sub")
         await s.heard.until_told("gone a.jpg deleted", "gone sub/c.jpg deleted", "gone sub/d.jpg deleted")
         assert eyes.file_count("photos") == 1
+
+
+async def test_the_metric_of_known_files_is_true_between_passes_and_goes_with_the_watch(
+    tmp_path: Path, photos: Path
+) -> None:
+    async with seeing(tmp_path, [photos]) as s:
+        async with s.watching():
+            write(photos / "a.jpg")
+            await s.heard.until_told("settled a.jpg")
+            assert files_metric("photos") == 1
+            (photos / "a.jpg").unlink()
+            await s.heard.until_told("gone a.jpg deleted")
+            assert files_metric("photos") == 0
+        assert files_metric("photos") is None
+
+
+def files_metric(root: str) -> float | None:
+    return REGISTRY.get_sample_value("photosift_watcher_files", {"root": root})
 
 
 async def test_s8_an_edit_that_puts_the_time_back_is_told_of(tmp_path: Path, photos: Path) -> None:
@@ -292,10 +311,10 @@ async def test_what_the_hands_take_and_restore_is_told_of_by_them(tmp_path: Path
     photo = PhotoPath("photos", b"a.jpg")
     async with seeing(tmp_path, [photos]) as s, s.watching() as eyes:
         path.rename(tmp_path / "quarantined.jpg")
-        await eyes.taken(photo)
+        await eyes.hearsay.taken(photo)
         await s.heard.until_told("gone a.jpg taken")
         (tmp_path / "quarantined.jpg").rename(path)
-        await eyes.restored(photo)
+        await eyes.hearsay.restored(photo)
         await s.heard.until(lambda h: h.events[-1:] == ["settled a.jpg"])
         await quiet()
         assert s.heard.events == ["settled a.jpg", "gone a.jpg taken", "settled a.jpg"]

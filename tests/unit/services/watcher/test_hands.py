@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.watcher.hands import Hands
 from services.watcher.localdisk import LocalDisk
 from shared.bus.jetstream import JetStreamBus
 from shared.bus.names import SUBJECT_OUT
 from shared.errors import PermanentError
-from shared.messages.base import FileRef, Message
+from shared.messages.base import FileRef, FolderRef, Message
 from shared.messages.outcomes import CommandDone, ItemRestored, RequestAnswered
 from shared.messages.requests import (
     AdoptRequested,
@@ -28,6 +29,7 @@ from shared.messages.requests import (
 from shared.paths import PhotoPath
 from tests.support.bus import RunningBus, running_bus
 from tests.support.executing import Stage, contents_in
+from tests.support.messages import envelope_of
 
 
 @dataclass
@@ -155,11 +157,16 @@ async def test_s12_an_intent_left_by_a_crash_is_settled_before_the_first_command
         if step == "execute:before-result":
             raise Killed
 
+    command = scene.stage.command()
+    cause = envelope_of(command)
     with pytest.raises(Killed), scene.stage.hand(fault=fault) as hand:
-        hand.executor.take(scene.stage.command())
-    async with scene.at_work():
-        assert (await scene.next(CommandDone)).outcome == "quarantined"
+        hand.executor.take(command, cause)
+    with capture_logs() as lines:
+        async with scene.at_work():
+            assert (await scene.next(CommandDone)).outcome == "quarantined"
     assert scene.told == [("taken", b"a/victim.jpg")]
+    (done,) = (line for line in lines if line["event"] == "executor.command_done")
+    assert done["correlation"] == cause.correlationid, "the log goes on with the story that the crash interrupted"
 
 
 async def test_a_restore_is_answered_and_the_item_said_to_be_back(scene: Scene) -> None:
@@ -196,7 +203,7 @@ async def test_a_restore_that_cannot_be_says_why(scene: Scene) -> None:
 
 
 async def test_adopt_confirm_and_allow_are_answered_and_reach_the_eyes(scene: Scene) -> None:
-    folder = FileRef(root="photos", path="a")
+    folder = FolderRef(root="photos", path="a")
     async with scene.at_work():
         assert (await scene.answer(AdoptRequested(request_id="1", root="photos"))).done
         assert not (await scene.answer(AdoptRequested(request_id="2", root="nowhere"))).done
@@ -210,6 +217,33 @@ async def test_adopt_confirm_and_allow_are_answered_and_reach_the_eyes(scene: Sc
         await scene.resolver.publish(scene.stage.command())
         assert (await scene.next(CommandDone)).outcome == "quarantined"  # S24: allowed by name
     assert scene.told[:2] == [("adopted", "photos"), ("allowed", b"a")]
+
+
+@pytest.mark.parametrize("mark", ["photos/.stfolder", ".stfolder"])
+async def test_s24_a_root_that_is_managed_as_a_whole_is_allowed_by_its_own_name(scene: Scene, mark: str) -> None:
+    (scene.stage.folder / mark).mkdir()
+    scene.stage.write("inner/victim.jpg", b"the same picture")
+    (scene.stage.root() / "inner" / ".stfolder").mkdir()
+    async with scene.at_work():
+        await scene.resolver.publish(scene.stage.command())
+        refused = await scene.next(CommandDone)
+        assert refused.code == "managed-folder" and "the whole root photos" in refused.explanation
+        answer = await scene.answer(AllowRequested(request_id="1", folder=FolderRef(root="photos", path="")))
+        assert answer.done and "the whole root photos" in answer.explanation
+        assert str(scene.stage.root()) in answer.explanation and "their own word" in answer.explanation
+        await scene.resolver.publish(scene.stage.command(decision_id="2"))
+        assert (await scene.next(CommandDone)).outcome == "quarantined"
+        await scene.resolver.publish(scene.stage.command("inner/victim.jpg", decision_id="3"))
+        assert (await scene.next(CommandDone)).code == "managed-folder"
+    assert ("allowed", b"") in scene.told
+
+
+@pytest.mark.parametrize("path", ["..", ".", "/", "a/../..", "/etc"])
+async def test_s9_a_word_for_a_place_that_leads_out_of_its_root_is_refused(scene: Scene, path: str) -> None:
+    async with scene.at_work():
+        answer = await scene.answer(AllowRequested(request_id="1", folder=FolderRef(root="photos", path=path)))
+    assert not answer.done
+    assert scene.told == []
 
 
 async def test_s6_adopting_while_proposing_writes_nothing_below_the_root(scene: Scene) -> None:

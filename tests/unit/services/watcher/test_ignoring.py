@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.watcher.ignoring import (
@@ -12,6 +12,7 @@ from services.watcher.ignoring import (
     extension_of,
     file_skip,
     folder_skip,
+    managed_and_not_allowed,
     managed_folder_of,
     manager_by,
     normalised,
@@ -110,6 +111,7 @@ def test_extensions_are_the_same_with_dot_and_in_capitals() -> None:
 
 
 @given(NAME)
+@example("a.Ά".encode())
 def test_the_ending_of_any_name_is_lower_case_and_has_no_dot(name: bytes) -> None:
     ending = extension_of(name)
     assert "." not in ending
@@ -185,3 +187,23 @@ def test_s24_the_innermost_managed_folder_is_found() -> None:
 def test_s24_a_library_is_managed_by_its_own_name() -> None:
     assert managed_folder_of(b"Mine.photoslibrary/originals/1/a.jpg", ()) == b"Mine.photoslibrary"
     assert managed_folder_of(b"Previews.lrdata/a.jpg", ()) == b"Previews.lrdata"
+
+
+@pytest.mark.parametrize(
+    ("markers", "allowed", "above", "closed"),
+    [
+        ([], [], False, None),
+        ([], [], True, b""),
+        ([], [b""], True, None),
+        ([b""], [b""], False, None),
+        ([b""], [b"phone"], False, None),
+        ([b"phone"], [b""], False, b"phone"),
+        ([b"phone"], [b""], True, b"phone"),
+        ([b"", b"phone"], [b"", b"phone"], True, None),
+        ([b"phone", b"phone/DCIM"], [b"phone"], False, b"phone/DCIM"),
+    ],
+)
+def test_s24_a_word_opens_its_folder_and_no_managed_one_inside(
+    markers: list[bytes], allowed: list[bytes], above: bool, closed: bytes | None
+) -> None:
+    assert managed_and_not_allowed(b"phone/DCIM/a.jpg", markers, allowed, from_above=above) == closed

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.watcher.roots import (
+    ELSEWHERE,
     Held,
     Identity,
     Observed,
@@ -44,6 +45,13 @@ def test_s14_a_root_that_is_not_there_is_unknown() -> None:
 def test_s14_what_was_never_known_is_recognised() -> None:
     assert recognise(None, seen(DISK, sampled=0)) == Recognised()
     assert recognise(DISK, seen(SHARE, sampled=0)) == Recognised()
+
+
+def test_s14_a_root_known_by_hearsay_is_recognised_by_half_of_its_files_or_not_at_all() -> None:
+    assert recognise(ELSEWHERE, seen(DISK, found=5)) == Recognised()
+    assert is_unknown(ELSEWHERE, seen(DISK, found=4))
+    assert is_unknown(ELSEWHERE, seen(MEMORY, found=0, is_empty=True))
+    assert Identity.from_text(ELSEWHERE.to_text()) == ELSEWHERE
 
 
 def test_s14_another_disk_in_the_place_of_the_root_is_unknown() -> None:

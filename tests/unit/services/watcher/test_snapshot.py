@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from services.watcher.known import Facts
 from services.watcher.remembering import Note
+from services.watcher.rescan import changed
 from services.watcher.snapshot import EPOCH_SHIFT, Snapshot
 from services.watcher.tables import SnapshotFailure, SnapshotFromLaterVersion
 from services.watcher.telling import Change
+from shared.index.port import FileDoc
 from shared.messages.files import FileEvent, FileGone, FileMoved, FileSettled, PassFinished
 from shared.paths import PhotoPath
 
@@ -246,3 +249,38 @@ def test_a_snapshot_that_is_none_is_refused_by_name(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(SnapshotFailure):
         Snapshot(path, now=lambda: NOW)
+
+
+def doc(rel: str, version: int, *, state: Literal["analysed", "gone"] = "analysed") -> FileDoc:
+    return FileDoc(path=at(rel), version=version, state=state, stat=facts(ino=2**63 + 7).as_stat(), known_since=5.0)
+
+
+def test_s18_what_only_the_index_knows_is_learned_and_found_changed_or_missing_by_the_next_pass(
+    snapshot: Snapshot,
+) -> None:
+    assert snapshot.learn([doc("sub/a.jpg", 10), doc("b.jpg", 11), doc("c.jpg", 12, state="gone")]) == 2
+    known = snapshot.known(at("sub/a.jpg"))
+    assert known is not None
+    assert (known.size, known.mtime_ns, known.ino, known.known_since) == (1, 2, 2**63 + 7, 5.0)
+    assert changed(known, facts(ino=2**63 + 7)) == "modified"
+    assert snapshot.known(at("c.jpg")) is None
+    assert snapshot.pending() == [], "nothing is told before anybody looked"
+    assert snapshot.learn([doc("sub/a.jpg", 10)]) == 0, "it is known by now"
+
+
+def test_s18_an_older_snapshot_distrusts_what_the_index_knows_better_and_nothing_else(snapshot: Snapshot) -> None:
+    snapshot.write([settled("a.jpg", 5), settled("b.jpg", 6), settled("c.jpg", 7)])
+    [a, b, c] = versions(snapshot)
+    assert snapshot.learn([doc("a.jpg", a), doc("b.jpg", b + 100), doc("c.jpg", c + 100, state="gone")]) == 2
+    now = {name: snapshot.known(at(name)) for name in ("a.jpg", "b.jpg", "c.jpg")}
+    assert [known.ctime_ns for known in now.values() if known] == [3, -1, -1]
+
+
+def test_s18_a_file_that_an_older_snapshot_told_gone_and_the_index_has_again_is_learned(snapshot: Snapshot) -> None:
+    snapshot.write([settled("a.jpg")])
+    snapshot.write([Change("gone", at("a.jpg"), reason="deleted")])
+    [_, gone] = versions(snapshot)
+    assert snapshot.learn([doc("a.jpg", gone)]) == 0, "the index is only behind"
+    assert snapshot.known(at("a.jpg")) is None
+    assert snapshot.learn([doc("a.jpg", gone + 1)]) == 1
+    assert snapshot.known(at("a.jpg")) is not None

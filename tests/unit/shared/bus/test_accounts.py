@@ -58,7 +58,15 @@ def test_s20_data_exports_copies_and_nothing_else() -> None:
     accounts = config()["accounts"]
     assert accounts["DATA"].get("imports") is None
     assert accounts["CONTROL"].get("imports") is None
-    assert [list(e) for e in accounts["DATA"]["exports"]] == [["stream", "accounts"]]
+    assert [list(e) for e in accounts["DATA"]["exports"]] == [["stream", "accounts"]] * 3
+
+
+def test_s20_data_shows_nobody_a_command() -> None:
+    """Whoever pulls in DATA can put stored payloads on any subject there, also on those of the copies."""
+    for account in ("PEOPLE", "AUDIT"):
+        imports = [i["stream"] for i in config()["accounts"][account]["imports"] if "stream" in i]
+        shown = {i["subject"] for i in imports if i["account"] == "DATA"}
+        assert shown == {"stored.photosift.fs.>", "stored.photosift.sig.>", "stored.photosift.dlq.>"}
 
 
 def test_s20_no_user_may_publish_copies_everything_or_system_subjects() -> None:

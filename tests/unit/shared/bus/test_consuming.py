@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -216,6 +217,28 @@ async def test_stop_waits_only_so_long_and_what_was_cut_short_comes_again() -> N
         await work_through(ListBus([delivery]), "c", handler, stop=stop, grace=0.05)  # type: ignore[arg-type]
     assert cancelled.is_set()
     assert delivery.answers == []
+
+
+async def test_stop_ends_a_consumer_that_swallows_a_cancellation() -> None:
+    """As a wait does that ends at the very moment at which it is cancelled."""
+    stop, waits = asyncio.Event(), asyncio.Event()
+
+    class Deaf(ListBus):
+        async def consume(self, consumer: str, *, batch: int = 1) -> AsyncIterator[Sequence[Recorded]]:
+            with contextlib.suppress(asyncio.CancelledError):
+                waits.set()
+                await asyncio.Event().wait()
+            async for deliveries in super().consume(consumer):
+                yield deliveries
+
+    async def handler(_delivery: Any) -> None: ...
+
+    bus = Deaf()
+    working = asyncio.create_task(work_through(bus, "c", handler, stop=stop))  # type: ignore[arg-type]
+    await waits.wait()
+    stop.set()
+    await asyncio.wait_for(working, SOON)
+    assert bus.closed
 
 
 async def test_being_cancelled_cancels_the_handler_and_closes_the_consumer() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import MessageRejected
-from shared.messages.envelope import LONGEST_MESSAGE, decode, encode, message_types
+from shared.messages.envelope import LONGEST_MESSAGE, correlation_of, decode, encode, message_types
 from shared.paths import PhotoPath
 from tests.support.messages import envelope_of, samples, settled
 
@@ -46,6 +46,12 @@ def test_what_was_encoded_is_decoded(message) -> None:
 
 def test_there_is_a_sample_of_every_type() -> None:
     assert {m.TYPE for m in SAMPLES} == set(message_types())
+
+
+def test_a_fact_told_twice_begins_one_story_and_another_fact_another() -> None:
+    assert correlation_of(settled(version=1)) == correlation_of(settled(version=1))
+    stories = {correlation_of(message) for message in (settled(version=1), settled(version=2), settled("b.jpg", 1))}
+    assert len(stories) == 3
 
 
 @given(st.binary(max_size=400))

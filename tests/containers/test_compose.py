@@ -1,0 +1,210 @@
+"""docker-compose.yml as users get it, built and run: photos come and go, services die, everything stops and starts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.compose import PGID, PUID, SERVICES, Stack, eventually
+from tests.support.nas import dropped, into_the_library, kept, moved, owned
+from tests.support.photos import TAKEN, write_photo
+from tests.support.podman import Podman
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(590)]
+
+OURS = ("watcher", "analyser", "resolver", "steward")
+#: every test has pictures of its own
+seeds = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def stack(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    found = Stack(podman, tmp_path_factory.mktemp("nas"))
+    try:
+        found.up()
+        yield found
+    finally:
+        found.down()
+
+
+def test_s10_a_duplicate_goes_to_another_mount_of_its_disk_with_owner_mode_and_times(stack: Stack) -> None:
+    seed = next(seeds)
+    original = into_the_library(stack, "family.jpg", seed)
+    before = kept(original)
+    came, lies = dropped(stack, "upload.jpg", seed)
+    moved(stack, (came, lies))
+    assert kept(lies) == before == kept(original)
+    assert kept(lies)[:4] == (PUID, PGID, 0o640, TAKEN * 10**9 + 987654321)
+    # one disk, and yet the kernel refuses to rename from one of the volumes to the other
+    assert (stack.folder / "incoming").stat().st_dev == (stack.folder / "duplicates").stat().st_dev
+    tried = "import os\ntry: os.link('/incoming/x', '/duplicates/x')\nexcept OSError as e: print(e.errno)"
+    owned(write_photo(stack.folder / "incoming" / "x", next(seeds)))
+    assert stack.python("watcher", tried).strip() == "18", "EXDEV"
+
+
+def test_every_container_is_well(stack: Stack) -> None:
+    for service in SERVICES:
+        eventually(lambda service=service: stack.is_well(service), stack)
+
+
+def test_whatever_they_write_belongs_to_the_owner_of_the_photos(stack: Stack) -> None:
+    eventually(lambda: stack.is_well("elasticsearch"), stack)
+    written = [
+        p for folder in ("data", "duplicates", "incoming", "secrets") for p in (stack.folder / folder).rglob("*")
+    ]
+    assert [p for p in written if p.lstat().st_uid != PUID] == []
+    elasticsearch = stack.folder / "data" / "elasticsearch"
+    others = [p for p in written if elasticsearch not in p.parents]
+    assert [p for p in others if p.lstat().st_gid != PGID] == []
+    assert list(elasticsearch.iterdir()), "Elasticsearch keeps its data there"
+
+
+@pytest.mark.parametrize("service", [*OURS, "nats"])
+def test_s21_no_service_is_root_may_become_it_or_writes_to_its_image(stack: Stack, service: str) -> None:
+    status = dict(line.split(":\t", 1) for line in stack.process(service, "status") if ":\t" in line)
+    assert status["Uid"].split() == [str(PUID)] * 4
+    assert status["Gid"].split() == [str(PGID)] * 4
+    assert {status[name].strip("0") for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {""}
+    assert status["NoNewPrivs"] == "1"
+    root = next(line for line in stack.process(service, "mountinfo") if line.split()[4] == "/")
+    assert "ro" in root.split()[5].split(",")
+
+
+def test_only_the_watcher_can_write_where_the_photos_are(stack: Stack) -> None:
+    mounts = {}
+    for service in SERVICES:
+        found = stack.podman.inspect(stack.container(service))["Mounts"]
+        mounts[service] = {m["Destination"]: m["RW"] for m in found if m["Destination"] in PHOTOS}
+    nobody = {service: {} for service in SERVICES if service not in ("watcher", "analyser")}
+    writing = {"/photos": True, "/incoming": True, "/duplicates": True}
+    assert mounts == {"watcher": writing, "analyser": {"/photos": False, "/incoming": False}, **nobody}
+    refused = stack.execute("analyser", "touch", "/photos/x", check=False)
+    assert "Read-only file system" in refused.stderr
+
+
+PHOTOS = ("/photos", "/incoming", "/duplicates")
+
+
+def test_s20_each_service_is_given_its_own_passwords_and_no_others(stack: Stack) -> None:
+    wanted = {
+        "watcher": {"watcher", "executor", "elasticsearch-password", "stats-token"},
+        "analyser": {"analyser", "elasticsearch-password", "stats-token"},
+        "resolver": {"resolver", "resolver-data", "elasticsearch-password", "stats-token"},
+        "steward": {"setup-data", "setup-control", "stats-token"},
+    }
+    listed = {s: set(stack.execute(s, "ls", "/run/secrets").stdout.split()) for s in wanted}
+    assert listed == wanted
+
+
+def test_s21_no_password_is_in_an_environment_a_command_line_or_a_log(stack: Stack) -> None:
+    secrets = {p.read_text().strip() for p in (stack.folder / "secrets").rglob("*") if p.is_file()}
+    for service in SERVICES:
+        told = json.dumps(stack.podman.inspect(stack.container(service))) + stack.log(service)
+        assert not [secret for secret in secrets if secret in told]
+
+
+def test_s21_nothing_is_published_and_metrics_want_the_token(stack: Stack) -> None:
+    for service in SERVICES:
+        assert not stack.podman("port", stack.container(service)).strip()
+    ask = "import urllib.request as u, sys\ntry: print(u.urlopen(u.Request('http://watcher:8000/metrics', headers={})).status)\nexcept OSError as e: print(e.code)"
+    assert stack.python("steward", ask).strip() == "401"
+    shown = "{'Authorization': 'Bearer ' + open('/run/secrets/stats-token').read().strip()}"
+    assert stack.python("steward", ask.replace("{}", shown)).strip() == "200"
+
+
+def test_s21_elasticsearch_is_there_for_those_who_index_and_wants_a_password(stack: Stack) -> None:
+    eventually(lambda: stack.is_well("elasticsearch"), stack)
+    ask = """
+import urllib.error, urllib.request
+try:
+    urllib.request.urlopen("http://elasticsearch:9200/_cluster/health", timeout=5)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except OSError:
+    print("nobody")
+"""
+    answers = {service: stack.python(service, ask).strip() for service in OURS}
+    assert answers == {"watcher": "401", "analyser": "401", "resolver": "401", "steward": "nobody"}
+
+
+@pytest.mark.parametrize("service", [*OURS, "nats", "elasticsearch"])
+def test_a_service_that_is_killed_comes_back_and_nothing_is_lost(stack: Stack, service: str) -> None:
+    seed = next(seeds)
+    into_the_library(stack, f"before-{service}.jpg", seed)
+    pairs = [dropped(stack, f"{n}-killed-{service}.jpg", seed) for n in range(3)]
+    killed = stack.podman.inspect(stack.container(service))["State"]["Pid"]
+    stack.podman.run(["kill", "-KILL", str(killed)], timeout=60)
+    pairs.append(dropped(stack, f"after-{service}.jpg", seed))
+    moved(stack, *pairs)
+
+    def is_back() -> bool:
+        state = stack.podman.inspect(stack.container(service))["State"]
+        return bool(state["Running"]) and state["Pid"] not in (0, killed)
+
+    eventually(is_back, stack)
+    assert (stack.folder / "photos" / f"before-{service}.jpg").exists()
+
+
+def test_after_a_stop_and_a_start_nothing_is_forgotten(stack: Stack) -> None:
+    seed = next(seeds)
+    original = into_the_library(stack, "long-known.jpg", seed)
+    first = dropped(stack, "before-the-stop.jpg", seed)
+    moved(stack, first)
+    stack.compose("stop", timeout=400)
+    ended = {s: stack.podman.inspect(stack.container(s))["State"]["ExitCode"] for s in OURS}
+    assert ended == dict.fromkeys(OURS, 0), "told to stop, and ended by itself"
+    while_stopped = dropped(stack, "while-it-was-stopped.jpg", seed)
+    said_before = len(stack.log("analyser"))
+    stack.compose("start")
+    moved(stack, while_stopped)
+    again = [line for line in stack.log("analyser")[said_before:].splitlines() if "analyser.file_analysed" in line]
+    assert [line for line in again if "while-it-was-stopped" not in line] == [], "known files are not read again"
+    assert original.exists()
+    # and what was moved before the stop is put back by who remembers it
+    assert "back" in stack.ask("restore", "--since", "1d")
+    eventually(lambda: first[0].exists() and while_stopped[0].exists(), stack)
+    assert kept(first[0]) == kept(original)
+
+
+def test_a_file_of_somebody_else_is_moved_and_its_owner_stands_in_the_record(stack: Stack) -> None:
+    """Nobody here may give files away: that takes root."""
+    seed, stranger = next(seeds), 54321
+    into_the_library(stack, "ours.jpg", seed)
+    ready = owned(write_photo(stack.folder / ".theirs.jpg", seed), mode=0o644)
+    os.chown(ready, stranger, stranger)
+    came, lies = ready.rename(stack.folder / "incoming" / "theirs.jpg"), stack.folder / "duplicates/incoming/theirs.jpg"
+    moved(stack, (came, lies))
+    records = [json.loads(p.read_text()) for p in (stack.folder / "duplicates/.photosift/records").iterdir()]
+    (record,) = [one for one in records if "theirs.jpg" in json.dumps(one)]
+    assert (record["attributes"]["uid"], record["attributes"]["gid"]) == (stranger, stranger)
+    assert kept(lies)[:2] == (PUID, PGID)
+
+
+def test_with_a_second_analyser_nothing_is_lost_or_done_twice(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--no-build", "--scale", "analyser=2")
+    both = stack.containers_of("analyser")
+    assert len(both) == 2
+    seed = next(seeds)
+    into_the_library(stack, "for-both.jpg", seed)
+    moved(stack, *(dropped(stack, f"{n}-for-both.jpg", seed) for n in range(20)))
+    read = [stack.podman.run(["podman", "logs", one], timeout=60).stderr.count("-for-both.jpg") for one in both]
+    assert all(read), "each had its part"
+    stack.podman("rm", "--force", both[1])  # podman-compose ends only as many as the file names
+
+
+def test_down_leaves_nothing_but_the_users_files(podman: Podman, stack: Stack) -> None:
+    """The last one: it ends the stack of all the others."""
+    before = {p for p in (stack.folder / "photos").rglob("*") if p.is_file()}
+    stack.compose("down", timeout=300)
+    assert stack.containers() == []
+    assert stack.networks() == []
+    mounts = podman.run(["cat", "/proc/self/mounts"], timeout=60).stdout.splitlines()
+    assert [line for line in mounts if str(stack.folder) in line or "/merged" in line] == []
+    assert [
+        link for link in podman.run(["ip", "-oneline", "link"], timeout=60).stdout.splitlines() if ": lo:" not in link
+    ] == []
+    assert {p for p in (stack.folder / "photos").rglob("*") if p.is_file()} == before
