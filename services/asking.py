@@ -14,7 +14,7 @@ from services.following import Following
 from services.indexplaces import index_to_read
 from services.resolver.store import read_history
 from services.story import story
-from services.watcher.lookup import taken_around
+from services.watcher.hands.lookup import taken_around
 from shared.bus.names import SUBJECT_DEC, SUBJECT_OUT
 from shared.bus.port import Bus
 from shared.config import Settings

@@ -20,12 +20,12 @@ from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
 from services.stats import stats_server
 from services.terminal import ApplyChoice
-from services.watcher.executor import AskedFor, any_command
-from services.watcher.eyes import Eyes
-from services.watcher.hands import Hands
-from services.watcher.localdisk import LocalDisk
-from services.watcher.sight import Sight
-from services.watcher.snapshot import Snapshot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.eyes.service import Eyes
+from services.watcher.eyes.snapshot import Snapshot
+from services.watcher.hands.executor import AskedFor, any_command
+from services.watcher.hands.service import Hands
+from services.watcher.hands.sight import Sight
 from shared import imaging
 from shared.bus.jetstream import Steward
 from shared.bus.port import Bus

@@ -13,8 +13,8 @@ from services.leftout import left_out
 from services.reconciling import Queues, Reconciling, ReconcilingOnce
 from services.report import build
 from services.resolver.service import ResolverService
-from services.watcher.breaker import limit
-from services.watcher.eyes import Eyes
+from services.watcher.eyes.service import Eyes
+from services.watcher.hands.breaker import limit
 from shared.bus.jetstream import Steward
 from shared.bus.port import Bus
 from shared.config import Settings

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.report import Skipped
-from services.watcher.eyes import Eyes
+from services.watcher.eyes.service import Eyes
 
 
 def left_out(eyes: Eyes, roots: Mapping[str, Path]) -> list[Skipped]:

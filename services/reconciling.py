@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.watcher.eyes import Eyes
-from services.watcher.observing import IDENTITY
-from services.watcher.remembering import Note
-from services.watcher.roots import ELSEWHERE
-from services.watcher.snapshot import Snapshot
+from services.watcher.eyes.observing import IDENTITY
+from services.watcher.eyes.remembering import Note
+from services.watcher.eyes.roots import ELSEWHERE
+from services.watcher.eyes.service import Eyes
+from services.watcher.eyes.snapshot import Snapshot
 from shared.bus.consuming import patiently
 from shared.bus.names import ANALYSER_FS
 from shared.bus.port import BusUnavailable

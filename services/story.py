@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.resolver.history import History
-from services.watcher.lookup import Taken
+from services.watcher.hands.lookup import Taken
 from shared.index.port import ContentDoc, FileDoc
 from shared.messages.base import FileRef
 from shared.messages.outcomes import CommandDone

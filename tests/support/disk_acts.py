@@ -16,8 +16,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from services.watcher.disk import PRIVATE
-from services.watcher.localdisk import LocalDisk
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import PRIVATE
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.support.disk_acts"])

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.watcher.disk import FaultPoint, no_fault
-from services.watcher.executor import Executor
-from services.watcher.items import Item
-from services.watcher.localdisk import LocalDisk
-from services.watcher.recovery import Recovery
-from services.watcher.removal import Removal
-from services.watcher.restoring import Restoring
-from services.watcher.sight import Sight
-from services.watcher.workbench import Workbench
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import FaultPoint, no_fault
+from services.watcher.hands.executor import Executor
+from services.watcher.hands.items import Item
+from services.watcher.hands.recovery import Recovery
+from services.watcher.hands.removal import Removal
+from services.watcher.hands.restoring import Restoring
+from services.watcher.hands.sight import Sight
+from services.watcher.hands.workbench import Workbench
 from shared.config import Root, Settings
 from shared.messages.base import FileRef
 from shared.messages.commands import Evidence, TakeFile

@@ -28,11 +28,11 @@ from services.analyser.service import AnalyserService
 from services.analyser.workers import WorkerPool
 from services.resolver.service import ResolverService
 from services.resolver.store import DecisionStore
-from services.watcher.eyes import Eyes
-from services.watcher.hands import Hands
-from services.watcher.localdisk import LocalDisk
-from services.watcher.sight import Sight
-from services.watcher.snapshot import Snapshot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.eyes.service import Eyes
+from services.watcher.eyes.snapshot import Snapshot
+from services.watcher.hands.service import Hands
+from services.watcher.hands.sight import Sight
 from shared import imaging
 from shared.bus.jetstream import JetStreamBus, Steward
 from shared.bus.names import ANALYSER_FS, EXECUTOR_CMD, EXECUTOR_REQ, RESOLVER_OUT, RESOLVER_REQ, RESOLVER_SIG

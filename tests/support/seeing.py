@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.watcher.eyes import Eyes
-from services.watcher.snapshot import Snapshot
+from services.watcher.eyes.service import Eyes
+from services.watcher.eyes.snapshot import Snapshot
 from shared.bus.names import SUBJECT_FS
 from shared.clock import Clock, SystemClock
 from shared.config import Root, Settings, Watch

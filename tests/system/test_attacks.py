@@ -13,8 +13,8 @@ import pytest
 
 from services import standalone
 from services.terminal import ApplyChoice, ApplyCount, SilentProgress
-from services.watcher.executor import Executor
-from services.watcher.sight import Sight
+from services.watcher.hands.executor import Executor
+from services.watcher.hands.sight import Sight
 from shared.config import Root, Settings, Watch
 from tests.support.executing import DAY, NOW, Stage, contents_in
 from tests.support.filesystems import mount

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.hands import Hands
-from services.watcher.localdisk import LocalDisk
+from services.watcher.disk.local import LocalDisk
+from services.watcher.hands.service import Hands
 from shared.config import Root
 from shared.index.port import ContentDoc, FileDoc
 from shared.messages.analysis import Facts, FileAnalysed

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.localdisk import LocalDisk
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.walking import LocalRoot
 from tests.support.filesystems import TRAITS, Place, mounted
 
 #: no piece of it occurs twice

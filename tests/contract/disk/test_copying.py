@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import Attributes, CopyDiffers, NoSpace, Occupied, is_temporary
-from services.watcher.localdisk import LocalDisk
-from services.watcher.opening import LocalFile
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.opening import LocalFile
+from services.watcher.disk.port import Attributes, CopyDiffers, NoSpace, Occupied, is_temporary
+from services.watcher.disk.walking import LocalRoot
 from tests.contract.disk.conftest import BYTES, SHA256, files_below, write
 from tests.support.filesystems import Place, image, mount_image, mounted, overwrite_in_image
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import is_temporary
-from services.watcher.localdisk import FAULT_POINTS, LocalDisk
+from services.watcher.disk.local import FAULT_POINTS, LocalDisk
+from services.watcher.disk.port import is_temporary
 from tests.contract.disk.conftest import BYTES, SHA256, files_below, write
 from tests.support.disk_acts import ITEM, PROCESSES, TARGET, VICTIM, act_until, end, steps_of
 from tests.support.filesystems import Place

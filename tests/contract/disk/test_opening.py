@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.localdisk import LocalDisk
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.walking import LocalRoot
 from shared.errors import PermanentError
 from tests.contract.disk.conftest import BYTES, SHA256, write
 from tests.support.disk_acts import (

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import DiskFailure
-from services.watcher.localdisk import LocalDisk
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import DiskFailure
 from tests.contract.disk.conftest import BYTES, SHA256, files_below, write
 from tests.support.filesystems import image, mount_image, run
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import Attributes
-from services.watcher.localdisk import LocalDisk
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import Attributes
+from services.watcher.disk.walking import LocalRoot
 from tests.contract.disk.conftest import BYTES, SHA256, files_below, write
 from tests.support.filesystems import image, mount_image
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import TEMPORARY_PREFIX, NotAFile, NotThere, Occupied
-from services.watcher.localdisk import LocalDisk
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import TEMPORARY_PREFIX, NotAFile, NotThere, Occupied
+from services.watcher.disk.walking import LocalRoot
 from shared.errors import PermanentError
 from tests.contract.disk.conftest import BYTES, files_below, write
 from tests.support.filesystems import Place, mount

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import CannotRename, CrossDevice, NotThere, Occupied, ReadOnly
-from services.watcher.localdisk import LocalDisk
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import CannotRename, CrossDevice, NotThere, Occupied, ReadOnly
+from services.watcher.disk.walking import LocalRoot
 from tests.contract.disk.conftest import BYTES, SHA256, files_below, write
 from tests.support.disk_acts import PROCESSES, create_each_round, end
 from tests.support.filesystems import Place, mount, mounted, run

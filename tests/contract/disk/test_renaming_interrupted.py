@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import DiskFailure, Occupied
-from services.watcher.localdisk import LocalDisk
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import DiskFailure, Occupied
 from tests.contract.disk.conftest import BYTES, files_below, write
 from tests.support.filesystems import mounted
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.watcher.disk import NameRefused, NotAFile, NotThere, Occupied
-from services.watcher.localdisk import LocalDisk
-from services.watcher.walking import LocalRoot
+from services.watcher.disk.local import LocalDisk
+from services.watcher.disk.port import NameRefused, NotAFile, NotThere, Occupied
+from services.watcher.disk.walking import LocalRoot
 from shared.errors import PhotosiftError, UnsafePath
 from tests.contract.disk.conftest import BYTES, write
 from tests.support.disk_acts import Helper, become_a_fifo_again_and_again, swap_again_and_again, write_to_fifo

@@ -1,0 +1,1 @@
+"""The hands: commands carried out, journalled and undone under the rules. They ask the eyes through ``sight``."""
