@@ -25,6 +25,8 @@ from shared.words import are
 
 #: seconds between two looks at the queues while nothing is said on the bus
 _LOOK_EVERY = 0.1
+#: seconds after which they are looked at although results are still owed: some are never said aloud
+_LOOK_ANYWAY = 1.0
 #: a file that does not become quiet is waited for so many settle times
 _PATIENCE = 3
 
@@ -93,9 +95,19 @@ class Look:
         """Phase 3: every file event has its result."""
         with self.phase("analyse"):
             self.progress.total("analyse", published)
-            await _until(partial(self.crew.steward.is_idle, ANALYSER_FS))
+            await self._until_analyser_is_idle(published)
             # results are in the index before they are heard of here
             self.progress.advance("analyse", max(published - self.following.analysed, 0))
+
+    async def _until_analyser_is_idle(self, published: int) -> None:
+        """The results that are heard tell when a look at the queues, which costs the server more, is worth it."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_ANYWAY):
+                    await self.following.until(lambda: self.following.analysed >= published)
+            if await self.crew.steward.is_idle(ANALYSER_FS):
+                return
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def _full_pass(self) -> Mapping[str, PassFinished]:
         """The pass of the eyes; that it waits for young files is said, since nothing else moves meanwhile."""

@@ -38,6 +38,8 @@ log = structlog.get_logger()
 State = tuple[int, int, int]
 #: no message's fault: waited for
 _OUTAGES = (*OUTAGES, StoreUnavailable)
+#: seconds that results wait for each other: a refresh, a search and a transaction cost as much for one as for many
+_LINGER = 0.2
 
 
 class ResolverService:
@@ -77,7 +79,7 @@ class ResolverService:
         self._tell()
         async with asyncio.TaskGroup() as group:
             batches = partial(work_through_batches, self._bus, stop=stop, outages=_OUTAGES)
-            group.create_task(batches(RESOLVER_SIG, self.take_results, batch=256))
+            group.create_task(batches(RESOLVER_SIG, self.take_results, batch=256, linger=_LINGER))
             group.create_task(batches(RESOLVER_OUT, self.take_outcomes, batch=64))
             one_by_one = work_through(self._bus, RESOLVER_REQ, self.take_request, stop=stop, outages=_OUTAGES)
             group.create_task(one_by_one)

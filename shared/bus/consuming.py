@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -69,25 +70,30 @@ async def work_through_batches(
     *,
     stop: asyncio.Event,
     batch: int,
+    linger: float = 0.0,
     outages: Outages = OUTAGES,
     heartbeat: float = HEARTBEAT,
     grace: float = GRACE,
 ) -> None:
     """The same with up to ``batch`` deliveries a call. A batch that fails is handled again one by one."""
     worker = _Worker(handler, consumer=consumer, stop=stop, outages=outages, heartbeat=heartbeat)
-    async with contextlib.aclosing(_until(stop, bus.consume(consumer, batch=batch))) as batches:
-        async for deliveries in batches:
-            await _with_grace(worker.work(deliveries), stop, grace, consumer)
+    stopping = asyncio.ensure_future(stop.wait())  # one for all: a task for every delivery costs more than small work
+    try:
+        coming = _until(stop, stopping, bus.consume(consumer, batch=batch, linger=linger))
+        async with contextlib.aclosing(coming) as batches:
+            async for deliveries in batches:
+                await _with_grace(worker.work(deliveries), stopping, grace, consumer)
+    finally:
+        stopping.cancel()
 
 
 async def _until(
-    stop: asyncio.Event, batches: AsyncIterator[Sequence[Delivery]]
+    stop: asyncio.Event, stopping: asyncio.Future[Any], batches: AsyncIterator[Sequence[Delivery]]
 ) -> AsyncGenerator[Sequence[Delivery], None]:
-    """Batches until ``stop``; a fetch that waits then is cancelled."""
-    stopping = asyncio.ensure_future(stop.wait())
+    """Batches until ``stop``, which ``stopping`` waits for; a fetch that waits then is cancelled."""
     try:
         while not stop.is_set():
-            fetching = asyncio.ensure_future(anext(batches))
+            fetching: asyncio.Future[Any] = asyncio.ensure_future(anext(batches))
             try:
                 await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -98,14 +104,13 @@ async def _until(
                 return
             yield fetching.result()
     finally:
-        stopping.cancel()
         if (close := getattr(batches, "aclose", None)) is not None:
             await close()
 
 
-async def _with_grace(work: Awaitable[None], stop: asyncio.Event, grace: float, consumer: str) -> None:
-    """Do the work; once ``stop`` is set, only so much longer. What is cut short is not acknowledged: it comes again."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+async def _with_grace(work: Awaitable[None], stopping: asyncio.Future[Any], grace: float, consumer: str) -> None:
+    """Do the work; once it is to stop, only so much longer. What is cut short is not acknowledged: it comes again."""
+    working: asyncio.Future[Any] = asyncio.ensure_future(work)
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -113,7 +118,6 @@ async def _with_grace(work: Awaitable[None], stop: asyncio.Event, grace: float, 
         if not working.done():
             log.warning("bus.work_cut_short", consumer=consumer, seconds=grace)
     finally:
-        stopping.cancel()
         if not working.done():
             working.cancel()
             await asyncio.wait({working})
@@ -183,17 +187,21 @@ async def _in_progress(deliveries: Sequence[Delivery], every: float) -> AsyncIte
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(every)
             for delivery in deliveries:
                 with contextlib.suppress(BusUnavailable):  # then it comes again; the handler is idempotent (S18)
                     await delivery.in_progress()
+            await asyncio.sleep(every)
 
-    beating = asyncio.ensure_future(beat())
+    beating: set[asyncio.Task[None]] = set()
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(every, lambda: beating.add(loop.create_task(beat())))  # most work is over long before
     try:
         yield
     finally:
-        beating.cancel()
-        await asyncio.wait({beating})
+        timer.cancel()
+        for task in beating:
+            task.cancel()
+            await asyncio.wait({task})
 
 
 @contextlib.contextmanager

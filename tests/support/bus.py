@@ -88,6 +88,13 @@ class RunningBus:
         return steward
 
 
+async def until_nothing_is_open(steward: Steward, *consumers: str) -> None:
+    """Acknowledgements are on their way for a moment."""
+    async with asyncio.timeout(20):
+        while not await steward.is_idle(*consumers):  # noqa: ASYNC110  the server has no event for it
+            await asyncio.sleep(0.05)
+
+
 async def until_purged(steward: Steward, stream: str) -> int:
     """How many messages went, as soon as some may: acknowledgements and counts are on their way for a moment."""
     async with asyncio.timeout(20):

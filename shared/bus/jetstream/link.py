@@ -276,4 +276,9 @@ async def _closed(client: Client) -> None:
     """Close it; after a TLS handshake that failed nats-py would wait for ever for a stream that is closed already."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_CLOSED_WITHIN):
-            await client.close()
+            try:
+                await client.close()
+            except OSError as error:  # what was pending met a server that had just died; nats-py stops half-way then
+                log.debug("bus.connection_troubled", user=client.options.get("user"), error=repr(error))
+                client._status = Client.DISCONNECTED
+                await client.close()

@@ -14,7 +14,6 @@ import pytest
 import structlog.testing
 
 from shared.bus.consuming import publish_patiently, work_through, work_through_batches
-from shared.bus.jetstream import Steward
 from shared.bus.names import ANALYSER_FS, ANALYSER_FS_RETRY, EXECUTOR_REQ, RESOLVER_REQ, RESOLVER_SIG
 from shared.bus.port import BusUnavailable, Delivery, NotPermitted
 from shared.errors import PermanentError, TransientError
@@ -22,7 +21,7 @@ from shared.messages.base import Message
 from shared.messages.deadletters import DeadLetter
 from shared.messages.envelope import decode
 from shared.paths import PARTITIONS
-from tests.support.bus import RunningBus, halt, operator, running_bus, until_purged
+from tests.support.bus import RunningBus, halt, operator, running_bus, until_nothing_is_open, until_purged
 from tests.support.messages import analysed, confirm, settled, take
 
 SOON = 20.0
@@ -38,13 +37,6 @@ def in_one_partition(count: int) -> list[Message]:
     wanted = settled("0.jpg").file.photo.partition
     events = (settled(f"{i}.jpg") for i in range(count * PARTITIONS * 4))
     return [e for e in events if e.file.photo.partition == wanted][:count]
-
-
-async def until_nothing_is_open(steward: Steward, consumer: str) -> None:
-    """Acknowledgements are on their way for a moment."""
-    async with asyncio.timeout(SOON):
-        while await steward.backlog(consumer) > 0:  # noqa: ASYNC110  the server has no event for it
-            await asyncio.sleep(0.05)
 
 
 class Collector:
@@ -199,6 +191,29 @@ async def test_g2_what_was_handed_out_but_not_taken_comes_again_at_once(tmp_path
         collect = Collector(9)
         await work_through(await bus.connect("resolver"), RESOLVER_REQ, collect, stop=collect.stop)
         assert sorted(collect.ids) == [f"req:r{i}" for i in range(1, 10)]
+
+
+async def test_what_comes_while_a_batch_lingers_comes_with_it(bus: RunningBus) -> None:
+    person, resolver = await bus.connect("person"), await bus.connect("resolver")
+    deliveries = resolver.consume(RESOLVER_REQ, batch=3, linger=60)
+    async with asyncio.timeout(SOON):
+        fetching = asyncio.ensure_future(anext(deliveries))
+        await person.publish(confirm("r0"))
+        steward = await bus.steward()
+        counter = steward._counter_of("REQ")
+        while not (await counter.consumers("REQ"))[RESOLVER_REQ]["num_ack_pending"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        assert not fetching.done()
+        fetching.cancel()
+        await asyncio.wait({fetching})
+        await deliveries.aclose()  # type: ignore[attr-defined]
+        collect = Collector(1)
+        await work_through(resolver, RESOLVER_REQ, collect, stop=collect.stop)
+        assert collect.ids == ["req:r0"], "what lingered was handed back, and comes again at once"
+        brisk = resolver.consume(RESOLVER_REQ, batch=3, linger=0.3)
+        await person.publish_many([confirm("r1"), confirm("r2")])
+        assert len(await anext(brisk)) == 2
+        await brisk.aclose()  # type: ignore[attr-defined]
 
 
 async def test_g2_what_lay_here_too_long_is_taken_in_its_next_copy_alone(bus: RunningBus) -> None:
