@@ -31,7 +31,8 @@ class Following:
         self.folders_removed = 0
         self.caught_up: CaughtUp | None = None
         self.accepted: dict[str, ApplyAccepted] = {}
-        self.outcomes: dict[str, list[CommandDone]] = {}
+        #: by batch and command: an answer may be told twice
+        self.outcomes: dict[str, dict[str, CommandDone]] = {}
         self.answers: dict[str, list[RequestAnswered]] = {}
 
     async def start(self, bus: Bus, *subjects: str) -> asyncio.Task[None]:
@@ -60,7 +61,7 @@ class Following:
             case ApplyAccepted():
                 self.accepted[message.request_id] = message
             case CommandDone():
-                self.outcomes.setdefault(message.batch_id, []).append(message)
+                self.outcomes.setdefault(message.batch_id, {})[message.command_id] = message
             case RequestAnswered():
                 self.answers.setdefault(message.request_id, []).append(message)
 

@@ -210,6 +210,8 @@ class Look:
         self.progress.note(accepted.explanation)
         # what was taken is gone for the watcher, then for the index, and then no decision names it any more
         await self.following.until(lambda: len(self.following.outcomes.get(accepted.batch_id, ())) >= accepted.commands)
+        # an answer is heard here before the resolver has it, whom the report asks
+        await _until(partial(self.crew.resolver.has_every_answer, accepted.batch_id))
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:

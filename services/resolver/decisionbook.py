@@ -153,6 +153,10 @@ class DecisionBook:
         row = self._db.execute("SELECT COUNT(*) FROM commands WHERE batch_id = ?", (batch_id,)).fetchone()
         return int(row[0])
 
+    def unanswered_in(self, batch_id: str) -> int:
+        query = "SELECT COUNT(*) FROM commands WHERE batch_id = ? AND outcome IS NULL"
+        return int(self._db.execute(query, (batch_id,)).fetchone()[0])
+
     def is_open(self, known: str) -> bool:
         return (
             self._db.execute("SELECT 1 FROM decisions WHERE decision_id = ? AND is_open", (known,)).fetchone()

@@ -95,6 +95,10 @@ class ResolverService:
         """What was answered at or after ``since`` (seconds since the epoch), each with the decision it belongs to."""
         return await asyncio.to_thread(self._outcomes, since)
 
+    async def has_every_answer(self, batch_id: str) -> bool:
+        """Whether ``outcomes`` tells of every command of a batch."""
+        return await asyncio.to_thread(self._unanswered_in, batch_id) == 0
+
     def _standing(self) -> list[GroupDecided]:
         with self._store.transaction():
             return self._store.decisions.standing()
@@ -102,6 +106,10 @@ class ResolverService:
     def _outcomes(self, since: float) -> list[tuple[GroupDecided, CommandDone]]:
         with self._store.transaction():
             return self._store.decisions.outcomes(since)
+
+    def _unanswered_in(self, batch_id: str) -> int:
+        with self._store.transaction():
+            return self._store.decisions.unanswered_in(batch_id)
 
     # taking in
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from services import busplaces, standalone
+from services.resolver.service import ResolverService
 from services.terminal import ApplyChoice, SilentProgress
-from shared.bus.port import Bus
+from shared.bus.port import Bus, Delivery
 from shared.config import Settings
 from shared.messages.base import Message
 from tests.support.photos import small_library, write_photo
@@ -84,6 +85,29 @@ async def test_with_any_one_service_silenced_nothing_is_moved(
     else:
         assert files_below(photos) == before
         assert not target.exists() or not files_below(target)
+
+
+async def test_what_was_taken_is_in_the_report_also_where_the_resolver_hears_of_it_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor's answer reaches the person and the index before the one that keeps the decisions."""
+    photos = tmp_path / "Pictures"
+    small_library(photos)
+    real = ResolverService.take_outcomes
+
+    async def slowly(resolver: ResolverService, batch: Sequence[Delivery]) -> None:
+        await asyncio.sleep(2)
+        await real(resolver, batch)
+
+    monkeypatch.setattr(ResolverService, "take_outcomes", slowly)
+    result = await standalone.scan(
+        settings(photos, tmp_path / "state", action="move", target=tmp_path / "Duplicates"),
+        apply=ApplyChoice(action="move", classes=("same-bytes",)),
+        progress=SilentProgress(),
+        ask=lambda _count: True,
+        stop=asyncio.Event(),
+    )
+    assert (result.report["counts"]["moved"], result.report["counts"]["files"]) == (2, 9)
 
 
 def servers_of(pid: int) -> list[int]:
