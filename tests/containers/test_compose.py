@@ -74,6 +74,19 @@ def test_s21_no_service_is_root_may_become_it_or_writes_to_its_image(stack: Stac
     assert "ro" in root.split()[5].split(",")
 
 
+def test_s21_elasticsearch_is_not_root_and_may_not_become_it(stack: Stack) -> None:
+    """Its group is what its image wants; it writes a keystore to its own configuration."""
+    status = dict(line.split(":\t", 1) for line in stack.process("elasticsearch", "status") if ":\t" in line)
+    assert status["Uid"].split() == [str(PUID)] * 4
+    assert {status[name].strip("0") for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {""}
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_each_container_is_held_to_its_limit_of_memory(stack: Stack) -> None:
+    for service in SERVICES:
+        assert 0 < stack.podman.inspect(stack.container(service))["HostConfig"]["Memory"] <= 1280 << 20
+
+
 def test_only_the_watcher_can_write_where_the_photos_are(stack: Stack) -> None:
     mounts = {}
     for service in SERVICES:

@@ -67,11 +67,12 @@ def test_every_user_of_the_index_has_one_role_and_every_role_a_user() -> None:
     assert sorted(user for users in given.values() for user in users) == sorted(USERS)
 
 
-def test_s21_nothing_is_published_except_the_bus_and_that_with_tls() -> None:
+def test_s21_nothing_is_published_except_bus_and_index_and_those_with_tls() -> None:
     assert [name for name, found in SERVICES.items() if "ports" in found] == []
     assert all(network.get("internal") for network in COMPOSE["networks"].values())
-    assert [name for name, found in TLS["services"].items() if "ports" in found] == ["nats"]
+    assert [name for name, found in TLS["services"].items() if "ports" in found] == ["nats", "elasticsearch"]
     assert "tls.conf" in " ".join(TLS["services"]["nats"]["command"])
+    assert TLS["services"]["elasticsearch"]["environment"]["xpack.security.http.ssl.enabled"] == "true"
 
 
 @pytest.mark.parametrize("name", [*STAYING])

@@ -92,10 +92,8 @@ class Podman:
         self, command: Sequence[str], *, timeout: float, check: bool = True, online: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run a command where the containers are; ``online``: with the machine's network, for what a build fetches."""
-        kinds = ["--mount", "--pid", *([] if online else ["--net"])]
-        inside = ["nsenter", "--target", str(self._namespaces), *kinds, "--"]
         done = subprocess.run(
-            [*inside, *command],
+            [*self._inside(online=online), *command],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -108,6 +106,30 @@ class Podman:
                 f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             )
         return done
+
+    @contextmanager
+    def running(self, command: Sequence[str], *, log: Path, **variables: str) -> Iterator[None]:
+        """A program on the containers' host, which is told to end when the block is left."""
+        held = ["sh", "-c", '"$@" & read -r end; kill "$!"; wait "$!"', "sh"]
+        with (
+            log.open("w") as out,
+            subprocess.Popen(
+                [*self._inside(), *held, *command],
+                env={**self._environment, **variables},
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+            ) as process,
+        ):
+            assert process.stdin
+            try:
+                yield
+            finally:
+                process.stdin.close()
+
+    def _inside(self, *, online: bool = False) -> list[str]:
+        kinds = ["--mount", "--pid", *([] if online else ["--net"])]
+        return ["nsenter", "--target", str(self._namespaces), *kinds, "--"]
 
     def inspect(self, container: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self("inspect", container))[0]
