@@ -76,6 +76,12 @@ def _access(settings: Settings) -> Access:
     )
 
 
+async def prepared_index(settings: Settings, patience: float = PATIENCE) -> None:
+    """Make the indices at ``index_url`` where they are missing. Raises as ``opened_index``."""
+    async with AsyncExitStack() as stack:
+        await opened_index(stack, settings, writable=True, patience=patience)
+
+
 async def migrated_index(settings: Settings) -> list[str]:
     """Bring the indices on the server to the present format; a line for a person about each that was old."""
     if not settings.index_url:

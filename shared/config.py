@@ -225,7 +225,9 @@ class Settings(Section):
         "", description="Elasticsearch 8.18 to 9.x for the index; empty: the embedded one in the state folder."
     )
     index_name: IndexName = Field("photosift", description="What the indices' names on Elasticsearch begin with.")
-    index_create: bool = Field(True, description="Make the indices on Elasticsearch where they are missing.")
+    index_create: bool = Field(
+        True, description="Make the indices on Elasticsearch where they are missing; false: wait for photosift setup."
+    )
     index_user: str = Field("", description="User of Elasticsearch; empty: none.")
     index_password: SecretStr = Field(SecretStr(""), description="Its password; better in index_password_file.")
     index_password_file: File = Field(None, description="File with the password of index_user.")

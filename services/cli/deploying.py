@@ -1,7 +1,8 @@
-"""For a bus of one's own: its passwords, its streams, and whether a service is well."""
+"""For servers of one's own: their passwords, streams and indices, and whether a service is well."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -36,26 +37,31 @@ def setup(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Declare streams and consumers on a NATS server of your own. Or make its passwords, for a first deployment."""
+    """Declare streams at nats_url and make the indices at index_url. Or, before a first start, make the passwords."""
     from shared.settings_sources import load
 
     if passwords is not None:
         return _make_secrets(passwords)
     settings = load(config=config)
     start_log(verbose + stay)
-    from services import bootstrap, busplaces
+    from services import bootstrap, busplaces, indexplaces
 
     topology = run_or_give_up(lambda: busplaces.declare(settings))
     typer.echo(f"declared: {len(topology.streams)} streams, {len(topology.consumers)} consumers")
+    if settings.index_url:
+        patience = math.inf if stay else indexplaces.PATIENCE
+        run_or_give_up(lambda: indexplaces.prepared_index(settings, patience))
+        typer.echo(f"the indices {settings.index_name}-* are there")
     if stay:
         run_until_signal(lambda stop: bootstrap.run_service("steward", settings, stop=stop))
 
 
 def _make_secrets(folder: Path) -> None:
     from shared.bus.deployed import make_secrets
+    from shared.index.elastic.users import make_users
     from shared.paths import printable
 
-    for path in make_secrets(folder):
+    for path in (*make_secrets(folder), *make_users(folder)):
         typer.echo(f"made: {printable(os.fsencode(path))}")
 
 

@@ -8,8 +8,6 @@ user has an allow list for both directions. Types: a consumer dead-letters what 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Literal
 from shared.bus import names
 from shared.bus.topology import STORED, Account, Topology
 from shared.errors import UsageError
+from shared.secretfiles import new_password, write_private
 
 PEOPLE = "PEOPLE"
 AUDIT = "AUDIT"
@@ -121,7 +120,7 @@ def inbox_prefix(user: str) -> str:
 
 def new_credentials() -> dict[str, Credential]:
     """A fresh random password for every user."""
-    return {g.user: Credential(g.user, secrets.token_urlsafe(24)) for g in GRANTS}
+    return {g.user: Credential(g.user, new_password()) for g in GRANTS}
 
 
 def may_publish(grant: Grant, subject: str) -> bool:
@@ -235,16 +234,6 @@ def _user(grant: Grant, credential: Credential, topology: Topology) -> dict[str,
         "password": credential.password,
         "permissions": {way: {"allow": subjects} if subjects else {"deny": ">"} for way, subjects in allowed.items()},
     }
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read, whole or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    fresh.replace(path)
 
 
 def write_credentials(folder: Path, url: str, credentials: Mapping[str, Credential]) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from shared.bus.accounts import (
@@ -20,10 +19,10 @@ from shared.bus.accounts import (
     new_credentials,
     read_credentials,
     server_settings,
-    write_private,
 )
 from shared.bus.topology import declared
 from shared.errors import UsageError
+from shared.secretfiles import missing, new_password, written
 
 PASSWORDS_FILE = "passwords.conf"
 #: secrets that are no users of the bus, by the name of their file
@@ -75,19 +74,11 @@ def make_secrets(folder: Path) -> list[Path]:
         for service, users in SERVICE_USERS.items()
         for user in users
     }
-    made = list(_written({path: text for path, text in wanted.items() if not path.exists()}))
-    others = {folder / name: f"{secrets.token_urlsafe(24)}\n" for name in OTHER_SECRETS}
-    made += _written({path: text for path, text in others.items() if not path.exists()})
+    others = {folder / name: f"{new_password()}\n" for name in OTHER_SECRETS}
+    made = list(written(missing(wanted | others)))
     # always anew: it follows from the others
-    made += _written({folder / "nats" / PASSWORDS_FILE: passwords_conf(credentials)})
+    made += written({folder / "nats" / PASSWORDS_FILE: passwords_conf(credentials)})
     return made
-
-
-def _written(files: Mapping[Path, str]) -> Iterator[Path]:
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(path, text)
-        yield path
 
 
 def _kept(folder: Path) -> dict[str, Credential]:

@@ -22,13 +22,13 @@ from shared.bus.accounts import (
     configuration,
     new_credentials,
     write_credentials,
-    write_private,
 )
 from shared.bus.child import Child
 from shared.bus.port import BusUnavailable
 from shared.bus.topology import Topology, declared
 from shared.errors import UsageError
 from shared.lifecycle import unless_stopped
+from shared.secretfiles import write_private
 
 log = structlog.get_logger()
 

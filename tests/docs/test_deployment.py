@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from shared.bus.accounts import SERVICE_USERS
+from shared.index.elastic.users import PASSWORD_FILE, USERS
 from shared.settings_sources import load
 from tests.support.data import REPOSITORY
 from tests.support.elasticsearch_distribution import VERSION
@@ -41,17 +42,37 @@ def test_the_example_only_proposes() -> None:
 
 def test_s20_a_service_is_given_the_passwords_that_are_its_own() -> None:
     for name, service in (*((n, n) for n in OURS), ("ask", "person")):
-        given = set(SERVICES[name]["secrets"]) - {"stats-token", "elasticsearch-password"}
-        assert given - {"audit"} == set(SERVICE_USERS[service])
+        index = f"{service}-index"
+        given = set(SERVICES[name]["secrets"]) - {"stats-token"}
+        assert given - {"audit"} == {*SERVICE_USERS[service], index}
+        assert SERVICES[name]["environment"]["PHOTOSIFT_INDEX_USER"] == service
+        assert SERVICES[name]["environment"]["PHOTOSIFT_INDEX_PASSWORD_FILE"] == f"/run/secrets/{index}"
+        assert COMPOSE["secrets"][index]["file"] == f"${{SECRETS:-./secrets}}/{service}/{PASSWORD_FILE}"
+        given -= {index}
         for user in given - {"audit"}:
             assert COMPOSE["secrets"][user]["file"] == f"${{SECRETS:-./secrets}}/{service}/{user}"
 
 
-def test_s21_nothing_is_published_except_the_bus_and_that_with_tls() -> None:
+def test_s20_the_superuser_of_elasticsearch_is_nobodys_user() -> None:
+    assert [n for n, found in SERVICES.items() if "elasticsearch-password" in found.get("secrets", ())] == [
+        "elasticsearch"
+    ]
+
+
+def test_every_user_of_the_index_has_one_role_and_every_role_a_user() -> None:
+    folder = REPOSITORY / "deploy" / "elasticsearch"
+    lines = (folder / "users_roles").read_text().splitlines()
+    given = {role: users.split(",") for role, users in (line.split(":") for line in lines)}
+    assert set(given) == set(yaml.safe_load((folder / "roles.yml").read_text()))
+    assert sorted(user for users in given.values() for user in users) == sorted(USERS)
+
+
+def test_s21_nothing_is_published_except_bus_and_index_and_those_with_tls() -> None:
     assert [name for name, found in SERVICES.items() if "ports" in found] == []
     assert all(network.get("internal") for network in COMPOSE["networks"].values())
-    assert [name for name, found in TLS["services"].items() if "ports" in found] == ["nats"]
+    assert [name for name, found in TLS["services"].items() if "ports" in found] == ["nats", "elasticsearch"]
     assert "tls.conf" in " ".join(TLS["services"]["nats"]["command"])
+    assert TLS["services"]["elasticsearch"]["environment"]["xpack.security.http.ssl.enabled"] == "true"
 
 
 @pytest.mark.parametrize("name", [*STAYING])

@@ -57,8 +57,12 @@ class Stack:
     def up(self) -> None:
         """From nothing, as docs/operations.md says."""
         self.compose("build", "watcher", timeout=500)
-        self.compose("--profile", "prepare", "run", "--rm", "-T", "prepare")
+        self.prepare()
         self.compose("up", "--detach", "--no-build")
+
+    def prepare(self) -> None:
+        """Make the passwords that are missing."""
+        self.compose("--profile", "prepare", "run", "--rm", "-T", "prepare")
 
     def compose(self, *arguments: str, timeout: float = 200, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("podman-compose")), "--project-name", self.project]

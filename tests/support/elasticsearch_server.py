@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.index.elastic.users import USERS, users_file
+from tests.support.data import REPOSITORY
 from tests.support.elasticsearch_distribution import Missing, distribution, java_home
 
 STARTED_WITHIN = 120.0
@@ -44,30 +46,16 @@ xpack.security.http.ssl.enabled: true
 xpack.security.http.ssl.certificate: server.pem
 xpack.security.http.ssl.key: server.key
 """
-#: the rights that the README names; ``reader`` is what the resolver needs
-ROLES = """\
-photosift:
-  cluster: [monitor]
-  indices:
-    - names: ['photosift*']
-      privileges: [create_index, manage, read, write]
-reader:
-  cluster: [monitor]
-  indices:
-    - names: ['photosift*']
-      privileges: [read, view_index_metadata, maintenance]
+#: somebody else's user, beside those of deploy/elasticsearch
+OTHERS = """\
 other:
   cluster: [monitor]
   indices:
     - names: ['somewhere-else']
       privileges: [read]
 """
-#: user: (password, role)
-USERS: Mapping[str, tuple[str, str]] = {
-    "analyser": ("password-of-analyser", "photosift"),
-    "resolver": ("password-of-resolver", "reader"),
-    "stranger": ("password-of-stranger", "other"),
-}
+#: user: password
+PASSWORDS: Mapping[str, str] = {user: f"password-of-{user}" for user in (*USERS, "stranger")}
 
 
 @dataclass
@@ -135,12 +123,13 @@ class Node:
         certificate.private_key_pem.write_to_path(str(config / "server.key"))
         for n, pem in enumerate(certificate.cert_chain_pems):
             pem.write_to_path(str(config / "server.pem"), append=n > 0)
-        (config / "roles.yml").write_text(ROLES)
+        deployed = REPOSITORY / "deploy" / "elasticsearch"
+        (config / "roles.yml").write_text((deployed / "roles.yml").read_text() + OTHERS)
+        (config / "users_roles").write_text((deployed / "users_roles").read_text() + "other:stranger\n")
+        (config / "users").write_text(users_file(PASSWORDS))
         self._own()
         self._tool(home, "elasticsearch-keystore", "create")
         self._tool(home, "elasticsearch-keystore", "add", "-x", "bootstrap.password", answer=ADMIN_PASSWORD)
-        for user, (password, role) in USERS.items():
-            self._tool(home, "elasticsearch-users", "useradd", user, "-p", password, "-r", role)
 
     def _tool(self, home: Path, *command: str, answer: str = "") -> None:
         subprocess.run(
@@ -242,4 +231,4 @@ def node(folder: Path, *, name: str = "test", fenced: bool = False, port: int = 
         started.kill()
 
 
-__all__ = ["ADMIN", "ADMIN_PASSWORD", "USERS", "Missing", "Node", "answers", "node"]
+__all__ = ["ADMIN", "ADMIN_PASSWORD", "PASSWORDS", "Missing", "Node", "answers", "node"]

@@ -8,6 +8,7 @@ What it needs to run as root on a hybrid cgroup tree and without CAP_SYS_RESOURC
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -91,10 +92,8 @@ class Podman:
         self, command: Sequence[str], *, timeout: float, check: bool = True, online: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run a command where the containers are; ``online``: with the machine's network, for what a build fetches."""
-        kinds = ["--mount", "--pid", *([] if online else ["--net"])]
-        inside = ["nsenter", "--target", str(self._namespaces), *kinds, "--"]
         done = subprocess.run(
-            [*inside, *command],
+            [*self._inside(online=online), *command],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -107,6 +106,30 @@ class Podman:
                 f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             )
         return done
+
+    @contextmanager
+    def running(self, command: Sequence[str], *, log: Path, **variables: str) -> Iterator[None]:
+        """A program on the containers' host, which is told to end when the block is left."""
+        held = ["sh", "-c", '"$@" & read -r end; kill "$!"; wait "$!"', "sh"]
+        with (
+            log.open("w") as out,
+            subprocess.Popen(
+                [*self._inside(), *held, *command],
+                env={**self._environment, **variables},
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+            ) as process,
+        ):
+            assert process.stdin
+            try:
+                yield
+            finally:
+                process.stdin.close()
+
+    def _inside(self, *, online: bool = False) -> list[str]:
+        kinds = ["--mount", "--pid", *([] if online else ["--net"])]
+        return ["nsenter", "--target", str(self._namespaces), *kinds, "--"]
 
     def inspect(self, container: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self("inspect", container))[0]
@@ -190,16 +213,14 @@ def _sweep_cgroups() -> None:
 
 
 def for_pip(podman: Podman) -> list[str]:
-    """Options by which pip inside a build reaches packages as pip outside does."""
-    said = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
+    """Options by which pip inside a build is configured as pip outside is; files that it names are there too."""
+    listed = [sys.executable, "-m", "pip", "config", "list"]
+    said = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
     pairs = (line.partition("=") for line in said.splitlines())
-    known = {name.rpartition(".")[2]: value.strip("'") for name, _, value in pairs}
-    kept = {k: v for k, v in known.items() if k in ("cert", "index-url", "extra-index-url", "proxy")}
+    known = {name.rpartition(".")[2]: ast.literal_eval(value) for name, _, value in pairs}
     config = podman.home / "pip.conf"
-    config.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items()))
-    mounts = [f"{config}:/etc/pip.conf:ro"]
-    if "cert" in kept:
-        mounts.append(f"{kept['cert']}:{kept['cert']}:ro")
+    lines = ("{} = {}\n".format(name, value.replace("\n", "\n  ")) for name, value in known.items())
+    config.write_text("[global]\n" + "".join(lines))
+    named = {value for value in known.values() if Path(value).is_absolute() and Path(value).exists()}
+    mounts = [f"{config}:/etc/pip.conf:ro", *(f"{path}:{path}:ro" for path in sorted(named))]
     return ["--network", "host", *(word for mount in mounts for word in ("--volume", mount))]

@@ -30,7 +30,7 @@ class ElasticIndex:
 
     @classmethod
     async def open(cls, access: Access, *, writable: bool, mode: str, patience: float) -> ElasticIndex:
-        """Wait for the server, then find the indices; a writer makes them where there are none.
+        """Wait for the server, then find the indices; a writer makes them where there are none, or waits for them.
 
         To a reader an index that is not there yet is an empty one. Raises ``UsageError`` (password, version, rights),
         ``IndexMismatch`` (made with other parameters), ``IndexUnavailable`` (no answer within ``patience`` seconds).
@@ -40,7 +40,7 @@ class ElasticIndex:
             await reach(index._link, patience)
             await refuse_missing_rights(index._link, writable=writable)
             if writable:
-                await make(index._link, index._parameters)
+                await make(index._link, index._parameters, patience)
             await index.refresh()
         except BaseException:
             await index.close()

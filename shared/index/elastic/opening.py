@@ -32,7 +32,8 @@ log = structlog.get_logger()
 OLDEST, NEWEST = (8, 18), 9
 LOOK_EVERY = 1.0
 READS = ("read", "maintenance", "view_index_metadata")
-WRITES = (*READS, "write")
+#: nothing is ever deleted, so ``write`` would be too much
+WRITES = (*READS, "index")
 
 
 async def reach(link: Link, patience: float) -> None:
@@ -104,15 +105,32 @@ async def _mapping(link: Link, kind: Kind) -> Mapping[str, Any] | None:
     return mapping
 
 
-async def make(link: Link, parameters: Parameters) -> None:
-    """Make what is missing; another process may be doing the same. Raises ``UsageError`` where that is not wanted."""
+async def make(link: Link, parameters: Parameters, patience: float) -> None:
+    """Make what is missing; another process may be doing the same. Or wait for who makes it, where we may not.
+
+    Raises ``IndexMismatch``, and ``UsageError`` when nobody made it.
+    """
+    if not link.access.create:
+        return await _await_indices(link, parameters, patience)
     for kind in KINDS:
         if await _mapping(link, kind) is None:
-            if not link.access.create:
-                alias = alias_of(link.access.name, kind)
-                raise UsageError(f"index_create is false and {alias} is not at {link.url}; make it, or set it to true")
             await create(link, kind, parameters, number=1, aliased=True)
             log.info("index.created", name=alias_of(link.access.name, kind), url=link.url)
+
+
+async def _await_indices(link: Link, parameters: Parameters, patience: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline, said = loop.time() + patience, False
+    while not await found(link, parameters):
+        name = link.access.name
+        if loop.time() >= deadline:
+            raise UsageError(
+                f"index_create is false and {name}-* is not at {link.url}; run photosift setup, or set it to true"
+            )
+        if not said:
+            log.info("index.awaited", name=name, url=link.url, what_now="waiting for photosift setup to make it")
+        said = True
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def create(link: Link, kind: Kind, parameters: Parameters, *, number: int, aliased: bool) -> None:

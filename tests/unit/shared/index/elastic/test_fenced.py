@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ from uuid import uuid4
 import pytest
 
 from shared.errors import UsageError
-from shared.index.elastic import Access, ElasticIndex
+from shared.index.elastic import Access, ElasticIndex, migrate
 from shared.index.port import Index
 from tests.support.elasticsearch import Server, for_tests
-from tests.support.elasticsearch_server import ADMIN, ADMIN_PASSWORD, USERS
+from tests.support.elasticsearch_server import ADMIN, ADMIN_PASSWORD, PASSWORDS
 from tests.support.index import all_of, batch, content, hash_of
 from tests.support.program import photosift
 
@@ -34,14 +35,32 @@ def server() -> Server:
 def name(server: Server) -> Iterator[str]:
     name = f"photosift-{uuid4().hex[:12]}"
     yield name
-    for kind in ("contents", "files"):
-        request = urllib.request.Request(f"{server.url}/{name}-{kind}-000001?ignore_unavailable=true", method="DELETE")
-        request.add_header("Authorization", f"Basic {b64encode(f'{ADMIN}:{ADMIN_PASSWORD}'.encode()).decode()}")
-        urllib.request.urlopen(request, timeout=30, context=create_default_context(cafile=server.ca_file)).close()
+    made = ",".join(f"{name}-{kind}-{number:06}" for kind in ("contents", "files") for number in (1, 2))
+    assert asked(server, ADMIN, "DELETE", f"/{made},{name}-more?ignore_unavailable=true") == 200
+
+
+def asked(server: Server, user: str, method: str, path: str, body: Any = None) -> int:
+    """The status of an answer to a user; a text is the body of a bulk request."""
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(f"{server.url}{path}", method=method, data=data)
+    request.add_header("Authorization", f"Basic {b64encode(f'{user}:{password_of(user)}'.encode()).decode()}")
+    request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=30, context=create_default_context(cafile=server.ca_file)) as got:
+            answer = json.loads(got.read() or b"{}")
+            refused = [item["delete"]["status"] for item in answer.get("items", ()) if "error" in item["delete"]]
+            return refused[0] if refused else int(got.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def password_of(user: str) -> str:
+    return {ADMIN: ADMIN_PASSWORD, **PASSWORDS}[user]
 
 
 def access(server: Server, name: str, user: str, **more: Any) -> Access:
-    given = {"password": USERS[user][0], "ca_file": Path(server.ca_file), "name": name, "user": user, **more}
+    given = {"password": password_of(user), "ca_file": Path(server.ca_file), "name": name, "user": user, **more}
     return Access.of(server.url, **given)
 
 
@@ -49,27 +68,130 @@ async def opened(access: Access, *, writable: bool = True) -> Index:
     return await ElasticIndex.open(access, writable=writable, mode="canonical", patience=5)
 
 
-async def test_users_with_the_documented_roles_write_and_read(server: Server, name: str) -> None:
-    writer = await opened(access(server, name, "analyser"))
-    reader = await opened(access(server, name, "resolver"), writable=False)
-    await writer.put(*batch(range(20)))
-    await reader.refresh()
-    [answer] = await reader.neighbours([content(7).signature], 0.1)
-    assert answer.hits == ((hash_of(7), 0.0),)
-    assert len(await all_of(reader)) == 20
-    assert await reader.highest_version() == 1
-    await reader.close()
+async def made(server: Server, name: str, *, by: str = "steward") -> None:
+    """The indices, with a few photos in them."""
+    index = await opened(access(server, name, by))
+    await index.put(*batch(range(20)))
+    await index.close()
+
+
+@pytest.mark.parametrize("by", ["steward", ADMIN])
+async def test_s20_users_of_the_deployment_write_and_read_what_the_steward_or_an_older_deployment_made(
+    server: Server, name: str, by: str
+) -> None:
+    """Before each service had a user of its own, all of them were the superuser."""
+    await made(server, name, by=by)
+    writer = await opened(access(server, name, "analyser", create=False))
+    await writer.put(*batch(range(20, 30)))
+    for user in READERS:
+        reader = await opened(access(server, name, user), writable=False)
+        await reader.refresh()
+        [answer] = await reader.neighbours([content(27).signature], 0.1)
+        assert answer.hits == ((hash_of(27), 0.0),)
+        assert len(await all_of(reader)) == 30
+        assert await reader.highest_version() == 1
+        assert await reader.count("photos") == 30
+        await reader.close()
+    await writer.close()
+
+
+READERS = ("resolver", "watcher", "person")
+#: ways to take something away; the first four are as much as whoever has the analyser's password could want
+TAKING = [
+    ("DELETE", "/{0}-files/_doc/1", None),
+    ("POST", "/_bulk", '{{"delete":{{"_index":"{0}-files","_id":"1"}}}}\n'),
+    ("DELETE", "/{0}-files-000001", None),
+    ("POST", "/_aliases", {"actions": [{"remove_index": {"index": "{0}-files-000001"}}]}),
+    ("POST", "/_aliases", {"actions": [{"remove": {"index": "{0}-files-000001", "alias": "{0}-files"}}]}),
+    ("POST", "/{0}-files-000001/_close", None),
+    ("PUT", "/{0}-files-000001/_block/write", None),
+    ("PUT", "/{0}-files-000001/_settings", {"index.blocks.read": True}),
+]
+WRITING = [
+    ("PUT", "/{0}-files/_doc/1", {"id": "1"}),
+    ("PUT", "/{0}-files/_create/2", {"id": "2"}),
+    ("POST", "/{0}-files/_update/1", {"doc": {"id": "1"}}),
+]
+#: Elasticsearch lets everybody do this who may write
+MAPPING = ("PUT", "/{0}-files-000001/_mapping", {"_meta": {}})
+MAKING = [
+    ("PUT", "/{0}-more", {}),
+    ("POST", "/_aliases", {"actions": [{"add": {"index": "{0}-files-000001", "alias": "{0}-two"}}]}),
+]
+
+
+def tried(server: Server, name: str, user: str, ways: list[tuple[str, str, Any]]) -> list[int]:
+    def named(body: Any) -> Any:
+        return body.format(name) if isinstance(body, str) else json.loads(json.dumps(body).replace("{0}", name))
+
+    return [
+        asked(server, user, method, path.format(name), None if body is None else named(body))
+        for method, path, body in ways
+    ]
+
+
+async def test_s20_who_only_reads_can_neither_write_nor_make_nor_take_away(server: Server, name: str) -> None:
+    await made(server, name)
+    ways = [*WRITING, MAPPING, *MAKING, *TAKING]
+    for user in READERS:
+        assert tried(server, name, user, ways) == [403] * len(ways)
+    assert asked(server, "resolver", "GET", f"/{name}-files/_count") == 200
+
+
+async def test_s20_the_analysers_user_writes_and_can_neither_make_nor_take_away(server: Server, name: str) -> None:
+    await made(server, name)
+    assert tried(server, name, "analyser", WRITING) == [201, 201, 200]
+    assert tried(server, name, "analyser", [*MAKING, *TAKING]) == [403] * len([*MAKING, *TAKING])
+
+
+@pytest.mark.parametrize("way", TAKING, ids=lambda way: " ".join(map(str, way[:2])))
+async def test_each_way_works_for_who_may_so_the_tests_above_can_fail(
+    server: Server, name: str, way: tuple[str, str, Any]
+) -> None:
+    await made(server, name)
+    assert tried(server, name, ADMIN, [WRITING[0], way]) == [201, 200]
+
+
+@pytest.mark.parametrize("user", [*READERS, "analyser", "steward"])
+def test_s20_what_is_not_photosifts_is_out_of_every_users_reach(server: Server, user: str) -> None:
+    theirs = f"theirs-{uuid4().hex[:8]}"
+    assert asked(server, ADMIN, "PUT", f"/{theirs}", {}) == 200
+    try:
+        for method, path, body in [
+            ("GET", f"/{theirs}/_search", None),
+            ("PUT", f"/{theirs}/_doc/1", {}),
+            ("DELETE", f"/{theirs}", None),
+            ("POST", "/_aliases", {"actions": [{"add": {"index": theirs, "alias": "photosift-x"}}]}),
+            ("GET", "/_security/user", None),
+            ("PUT", "/_cluster/settings", {"persistent": {"cluster.max_shards_per_node": 1000}}),
+        ]:
+            assert asked(server, user, method, path, body) == 403
+    finally:
+        assert asked(server, ADMIN, "DELETE", f"/{theirs}") == 200
+
+
+async def test_the_steward_carries_the_indices_over_to_a_later_format(server: Server, name: str) -> None:
+    await made(server, name)
+    older = {"_meta": {"photosift": {"format": "0", "mode": "canonical", "values": "272"}}}
+    for kind in ("contents", "files"):
+        assert asked(server, "steward", "PUT", f"/{name}-{kind}/_mapping", older) == 200
+    said = await migrate(access(server, name, "steward"), mode="canonical")
+    assert [line.partition(";")[0] for line in said] == [
+        f"{name}-{kind}-000001 is {name}-{kind}-000002 now, with 20 documents" for kind in ("contents", "files")
+    ]
+    writer = await opened(access(server, name, "analyser", create=False))
+    assert len(await all_of(writer)) == 20
     await writer.close()
 
 
 async def test_a_password_may_stand_in_a_file_or_in_the_url(server: Server, name: str, tmp_path: Path) -> None:
-    password, ca_file = USERS["analyser"][0], Path(server.ca_file)
+    password, ca_file = PASSWORDS["analyser"], Path(server.ca_file)
     file = tmp_path / "password"
     file.write_text(password + "\n")
     by_file = Access.of(server.url, user="analyser", password_file=file, ca_file=ca_file, name=name)
     in_url = Access.of(server.url.replace("://", f"://analyser:{password}@"), ca_file=ca_file, name=name)
     assert by_file == in_url
-    await (await opened(by_file)).close()
+    await (await opened(by_file, writable=False)).close()
 
 
 async def test_s21_a_wrong_password_is_one_sentence_without_it(server: Server, name: str) -> None:
@@ -79,10 +201,12 @@ async def test_s21_a_wrong_password_is_one_sentence_without_it(server: Server, n
 
 
 async def test_missing_rights_are_named(server: Server, name: str) -> None:
-    with pytest.raises(UsageError, match=rf"user stranger lacks rights on {name}-\*.*: .*create_index.*read.*write"):
+    with pytest.raises(UsageError, match=rf"user stranger lacks rights on {name}-\*.*: .*create_index.*index.*read"):
         await opened(access(server, name, "stranger"))
-    with pytest.raises(UsageError, match=r"user resolver lacks rights.*: create_index, write"):
+    with pytest.raises(UsageError, match=r"user resolver lacks rights.*: create_index, index$"):
         await opened(access(server, name, "resolver"))
+    with pytest.raises(UsageError, match=r"user analyser lacks rights.*: create_index$"):
+        await opened(access(server, name, "analyser"))
 
 
 @pytest.mark.parametrize("ca_file", [None])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from shared.errors import UsageError
 from shared.index.elastic import Access, ElasticIndex
@@ -53,16 +56,34 @@ async def test_somebody_elses_index_is_refused(place: ElasticPlace) -> None:
         await place.open()
 
 
-async def test_indices_are_not_made_where_the_setting_says_so(place: ElasticPlace) -> None:
+async def test_a_writer_that_may_not_make_the_indices_waits_and_says_how_they_come(place: ElasticPlace) -> None:
     access = Access.of(place.url, name=place.name, create=False)
-    with pytest.raises(UsageError, match="index_create is false"):
-        await ElasticIndex.open(access, writable=True, mode="canonical", patience=5)
+    with pytest.raises(UsageError, match=r"index_create is false .* run photosift setup"):
+        await ElasticIndex.open(access, writable=True, mode="canonical", patience=1)
     assert call(f"{place.url}/{place.name}-*/_settings") == {}
 
 
-async def test_two_writers_that_come_at_once_make_one_index(place: ElasticPlace) -> None:
-    import asyncio
+async def test_a_writer_that_may_not_make_the_indices_goes_on_once_they_are_there(place: ElasticPlace) -> None:
+    access = Access.of(place.url, name=place.name, create=False)
+    said: list[str] = []
+    awaited = asyncio.Event()
 
+    def heard(_: object, __: str, entry: EventDict) -> NoReturn:
+        said.append(entry["event"])
+        awaited.set()
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[heard])
+    waiting = asyncio.create_task(ElasticIndex.open(access, writable=True, mode="canonical", patience=60))
+    await awaited.wait()
+    await (await place.open()).close()
+    index = await waiting
+    assert (await index.put(*batch([1]))).written == 1
+    await index.close()
+    assert said == ["index.awaited", "index.created", "index.created"]
+
+
+async def test_two_writers_that_come_at_once_make_one_index(place: ElasticPlace) -> None:
     first, second = await asyncio.gather(place.open(), place.open())
     await first.put(*batch([1]))
     assert (await second.put(*batch([1]))).written == 0
