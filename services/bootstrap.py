@@ -51,7 +51,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         settings, health = fenced(settings, home), Health()
         deciding = settings.model_copy(update={"action": "propose"}) if apply else settings
         acting = settings.model_copy(update={"action": apply.action}) if apply else settings
-        steward = await Steward.connect(home.where, home.credentials)
+        steward = await home.steward()
         stack.push_async_callback(steward.close)
         index = await opened_index(stack, settings, writable=True)
         watch_index(index, health)
@@ -83,7 +83,7 @@ def _reconciling(settings: Settings, snapshot: Snapshot, index: Index, steward: 
     return Reconciling(
         snapshot=snapshot,
         index=index,
-        roots=[root.name for root in settings.roots],
+        roots=list(settings.of_this_watcher().watchers),
         limits=settings.analysis,
         queues=None if steward is None else queues_of(steward),
     )
@@ -98,7 +98,7 @@ async def _steward(stack: AsyncExitStack, home: BusHome) -> Steward | None:
     """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
     if home.credentials and "setup-data" not in home.credentials:
         return None
-    steward = await Steward.connect(home.where, home.credentials)
+    steward = await home.steward()
     stack.push_async_callback(steward.close)
     return steward
 
@@ -121,7 +121,7 @@ async def _watcher(
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,
-        settings=settings,
+        settings=settings.of_this_watcher(),
         clock=clock,
         extensions=imaging.extensions(),
         private=(state_dir(settings),),

@@ -26,6 +26,7 @@ from shared.settings_values import (
     RegularExpression,
     Seconds,
     Share,
+    WatcherName,
     folder_or_none,
 )
 
@@ -88,6 +89,7 @@ class Root(Section):
         description="library: sifted. reference: only keepers, never victims. incoming: an upload folder, its files are keepers "
         "only for files of the same root. backup: neither keepers nor victims.",
     )
+    watcher: WatcherName = Field("", description="Which watcher has it, where several hosts have one.")
 
     @model_validator(mode="before")
     @classmethod
@@ -206,6 +208,9 @@ class Settings(Section):
     stats_token_file: File = Field(
         None, description="File with the token that metrics and readiness ask for (Authorization: Bearer ...)."
     )
+    watcher: WatcherName = Field(
+        "", description="The name of this host's watcher: it looks after the roots that name it, and no others."
+    )
     state_dir: Folder = Field(None, description="Where photosift remembers; unset: the user's state folder.")
     nats_url: BusUrl = Field("", description="The bus; empty: the bundled server.")
     nats_credentials_dir: Folder = Field(None, description="Folder with the users' passwords of an external bus.")
@@ -274,6 +279,20 @@ class Settings(Section):
         if self.action == "move" and self.target is None and not self.dry_run:
             raise ValueError("action: move needs a target (--target)")
         return self
+
+    @property
+    def this_watcher(self) -> str:
+        return self.watcher if self.nats_url else ""
+
+    @property
+    def watchers(self) -> dict[str, str]:
+        """Which watcher has a root, by the root's name (S23); on a bus of one's own there is one for all."""
+        return {root.name: root.watcher if self.nats_url else "" for root in self.roots}
+
+    def of_this_watcher(self) -> Settings:
+        """The same with the roots alone that this host's watcher has."""
+        mine = tuple(root for root in self.roots if self.watchers[root.name] == self.this_watcher)
+        return self.model_copy(update={"roots": mine})
 
     @property
     def acting(self) -> Literal["propose", "move", "delete"]:

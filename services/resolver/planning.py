@@ -9,7 +9,7 @@ from services.resolver.clustering import Bounds, Follower, Star, in_order, stars
 from services.resolver.ranking import BY_ROLE, Candidate, Rule, decided_by, why
 from shared.messages.base import FileRef, digest_id
 from shared.messages.resolution import Action, Duplicate, GroupDecided, MatchClass, Member
-from shared.paths import ancestors
+from shared.paths import ancestors, printable
 from shared.signature import Signature, distance
 
 #: bytes that the duplicates of one decision may take in a message; a larger group is told in several, with one keeper
@@ -35,10 +35,16 @@ class Policy:
     roots: frozenset[str] | None = None
     #: a person's word for this batch
     confirmed: bool = False
+    #: which watcher has a root, by the root's name (S23)
+    watchers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         return self.bounds.rules
+
+    def out_of_reach(self, keeper: Candidate, victim: Candidate) -> bool:
+        """Whether the executor of the victim cannot look at the keeper (S23)."""
+        return self.watchers.get(keeper.path.root) != self.watchers.get(victim.path.root)
 
     @property
     def separates_exact_copies(self) -> bool:
@@ -178,6 +184,8 @@ def _about_the_files(keeper: Candidate, follower: Follower, policy: Policy) -> s
     for whose, doubt in (("it", file.doubt), ("the keeper", keeper.doubt)):
         if doubt:  # S15
             return f"{whose} is in doubt: {doubt}"
+    if policy.out_of_reach(keeper, file):  # S23
+        return f"keeper-out-of-reach: another watcher has root {printable(keeper.path.root)}, where its keeper lies"
     if _is_managed(file, policy):  # S24
         return "its folder is managed by another program; allow the folder by name to act there"
     if follower.match_class == "similar" and decided_by(keeper, file, policy.rules) == BY_ROLE:

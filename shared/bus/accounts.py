@@ -36,6 +36,9 @@ class Grant:
     publishes: tuple[str, ...] = ()
     #: names of the consumers it may pull from and acknowledge; a family ends with "-"
     consumes: tuple[str, ...] = ()
+    #: streams of whose consumers it may use any but those that are another user's: how many watchers there are, and
+    #: what they are called, is no matter of the server's configuration
+    consumes_of: tuple[str, ...] = ()
     #: streams whose state and consumers it may read
     reads: tuple[str, ...] = ()
     #: subjects it may follow, besides its own inbox
@@ -74,6 +77,7 @@ GRANTS: tuple[Grant, ...] = (
         account=_CONTROL,
         publishes=(names.SUBJECT_OUT, "photosift.dlqc.cmd", "photosift.dlqc.req"),
         consumes=(names.EXECUTOR_CMD, names.EXECUTOR_REQ),
+        consumes_of=("CMD", "REQ"),
         reads=("CMD", "REQ"),
     ),
     Grant(user="setup-data", account=_DATA, declares=True),
@@ -141,18 +145,36 @@ def covers(pattern: str, subject: str) -> bool:
 
 
 def permissions(grant: Grant, topology: Topology) -> dict[str, list[str]]:
-    """Allow lists for ``publish`` and ``subscribe``, as short as the user's work lets them be."""
+    """Allow lists for ``publish`` and ``subscribe``, as short as the user's work lets them be; see ``refusals``."""
     publish = [*grant.publishes, *_api(grant, topology)]
     # whoever never asks the server for anything gets no inbox
     inbox = [f"{inbox_prefix(grant.user)}.>"] if publish else []
     return {"publish": publish, "subscribe": [*inbox, *grant.follows]}
 
 
+def refusals(grant: Grant, topology: Topology) -> list[str]:
+    """What it may not publish although its allow list covers it: the consumers that are another user's."""
+    others = {family for other in GRANTS if other.user != grant.user for family in other.consumes}
+    return [
+        subject
+        for stream in grant.consumes_of
+        for consumer in topology.consumers_of(stream)
+        if any(consumer.name.startswith(family) for family in others)
+        for subject in _use_of(stream, consumer.name)
+    ]
+
+
+def _use_of(stream: str, consumer: str) -> Iterator[str]:
+    yield f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+    yield f"$JS.ACK.{stream}.{consumer}.>"
+
+
 def _api(grant: Grant, topology: Topology) -> Iterator[str]:
-    for family in grant.consumes:
+    for stream in grant.consumes_of:
+        yield from _use_of(stream, "*")
+    for family in () if grant.consumes_of else grant.consumes:
         for consumer in topology.family(family):
-            yield f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
-            yield f"$JS.ACK.{consumer.stream}.{consumer.name}.>"
+            yield from _use_of(consumer.stream, consumer.name)
     for stream in grant.reads:
         yield f"$JS.API.STREAM.INFO.{stream}"
         yield f"$JS.API.CONSUMER.LIST.{stream}"
@@ -229,12 +251,13 @@ def _shown(account: Account, topology: Topology) -> list[dict[str, Any]]:
 
 
 def _user(grant: Grant, credential: Credential, topology: Topology) -> dict[str, Any]:
-    allowed = permissions(grant, topology)
-    return {
-        "user": credential.user,
-        "password": credential.password,
-        "permissions": {way: {"allow": subjects} if subjects else {"deny": ">"} for way, subjects in allowed.items()},
+    allowed, refused = permissions(grant, topology), refusals(grant, topology)
+    said: dict[str, dict[str, Any]] = {
+        way: {"allow": subjects} if subjects else {"deny": ">"} for way, subjects in allowed.items()
     }
+    if refused:
+        said["publish"]["deny"] = refused
+    return {"user": credential.user, "password": credential.password, "permissions": said}
 
 
 def write_private(path: Path, text: str) -> None:
