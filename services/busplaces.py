@@ -10,9 +10,10 @@ from pathlib import Path
 import platformdirs
 import structlog
 
-from shared.bus.accounts import Credential, read_credentials
+from shared.bus.accounts import Credential
 from shared.bus.address import Address, address
 from shared.bus.jetstream import Steward, connect, setup
+from shared.bus.passwords import read_credentials
 from shared.bus.port import Bus
 from shared.bus.server import BundledServer
 from shared.bus.topology import Topology, declared

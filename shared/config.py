@@ -7,13 +7,14 @@ merged, and what is said of a mistake, is in ``shared.settings_sources``; nothin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.messages.resolution import MatchClass
 from shared.paths import printable
+from shared.settings_rules import DEFAULT_RULES, RuleName
 from shared.settings_values import (
     BusUrl,
     Duration,
@@ -28,43 +29,6 @@ from shared.settings_values import (
     Share,
     WatcherName,
     folder_or_none,
-)
-
-RuleName = Literal[
-    "higher-pixel-count",
-    "lower-pixel-count",
-    "more-exif-data",
-    "less-exif-data",
-    "bigger-file-size",
-    "smaller-file-size",
-    "newer-file-modification-date",
-    "older-file-modification-date",
-    "smaller-distance",
-    "bigger-distance",
-    "contains-copy-in-file-name",
-    "doesnt-contain-copy-in-file-name",
-    "longer-file-name",
-    "shorter-file-name",
-    "longer-folder-path",
-    "shorter-folder-path",
-    "longer-path",
-    "shorter-path",
-    "higher-score",
-    "lower-score",
-]
-#: every rule that a setting may name; their functions are in services.resolver.ranking
-RULE_NAMES: tuple[str, ...] = get_args(RuleName)
-
-DEFAULT_RULES: tuple[RuleName, ...] = (
-    "higher-pixel-count",
-    "more-exif-data",
-    "bigger-file-size",
-    "newer-file-modification-date",
-    "smaller-distance",
-    "doesnt-contain-copy-in-file-name",
-    "longer-file-name",
-    "shorter-folder-path",
-    "higher-score",
 )
 
 
@@ -210,6 +174,9 @@ class Settings(Section):
     )
     watcher: WatcherName = Field(
         "", description="The name of this host's watcher: it looks after the roots that name it, and no others."
+    )
+    takeover_seconds: float = Field(
+        20.0, ge=12, description="A resolver that stands by takes over after so long without a sign of the active one."
     )
     state_dir: Folder = Field(None, description="Where photosift remembers; unset: the user's state folder.")
     nats_url: BusUrl = Field("", description="The bus; empty: the bundled server.")

@@ -8,20 +8,17 @@ user has an allow list for both directions. Types: a consumer dead-letters what 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from shared.bus import names
 from shared.bus.topology import STORED, Account, Topology
-from shared.errors import UsageError
 
 PEOPLE = "PEOPLE"
 AUDIT = "AUDIT"
-CREDENTIALS_FILE = "credentials.json"
 
 Sync = Literal["always", "fast"]
 
@@ -41,6 +38,8 @@ class Grant:
     consumes_of: tuple[str, ...] = ()
     #: streams whose state and consumers it may read
     reads: tuple[str, ...] = ()
+    #: streams whose messages it may read again
+    fetches: tuple[str, ...] = ()
     #: subjects it may follow, besides its own inbox
     follows: tuple[str, ...] = ()
     #: may declare and purge the account's streams and consumers
@@ -68,9 +67,13 @@ GRANTS: tuple[Grant, ...] = (
     Grant(
         user="resolver",
         account=_CONTROL,
-        publishes=(names.SUBJECT_DEC, names.SUBJECT_CMD, "photosift.dlqc.out", "photosift.dlqc.req"),
+        publishes=(
+            *(names.SUBJECT_DEC, names.SUBJECT_CMD, names.SUBJECT_LEAD),
+            *("photosift.dlqc.out", "photosift.dlqc.req"),
+        ),
         consumes=(names.RESOLVER_OUT, names.RESOLVER_REQ),
-        reads=("CMD", "OUT", "REQ"),
+        reads=("DEC", "CMD", "OUT", "REQ"),
+        fetches=("DEC", "CMD", "OUT", "REQ", "LEAD"),
     ),
     Grant(
         user="executor",
@@ -178,6 +181,8 @@ def _api(grant: Grant, topology: Topology) -> Iterator[str]:
     for stream in grant.reads:
         yield f"$JS.API.STREAM.INFO.{stream}"
         yield f"$JS.API.CONSUMER.LIST.{stream}"
+    for stream in grant.fetches:
+        yield f"$JS.API.STREAM.MSG.GET.{stream}"
     if grant.declares:
         for declared in (s.name for s in topology.streams if s.account.value == grant.account):
             for verb in ("CREATE", "UPDATE", "INFO", "PURGE"):
@@ -258,43 +263,3 @@ def _user(grant: Grant, credential: Credential, topology: Topology) -> dict[str,
     if refused:
         said["publish"]["deny"] = refused
     return {"user": credential.user, "password": credential.password, "permissions": said}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read, whole or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    fresh.replace(path)
-
-
-def write_credentials(folder: Path, url: str, credentials: Mapping[str, Credential]) -> None:
-    """Leave url and passwords for the other processes of the same user."""
-    users = {name: c.password for name, c in credentials.items()}
-    write_private(folder / CREDENTIALS_FILE, json.dumps({"url": url, "users": users}, indent=1))
-
-
-def read_credentials(folder: Path, only: Sequence[str] = ()) -> tuple[str, dict[str, Credential]]:
-    """Url (may be empty) and credentials from a folder: ``credentials.json``, or a file of each user's name.
-
-    Raises ``UsageError`` where there are none, or one of ``only`` is missing.
-    """
-    try:
-        url, passwords = _read_passwords(folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"no passwords of the bus in {folder}: {error}") from error
-    missing = [user for user in only or () if user not in passwords]
-    if missing or not passwords:
-        raise UsageError(f"no password of {', '.join(missing) or 'anyone'} in {folder}")
-    return url, {user: Credential(user, password) for user, password in passwords.items()}
-
-
-def _read_passwords(folder: Path) -> tuple[str, dict[str, str]]:
-    together = folder / CREDENTIALS_FILE
-    if together.exists():
-        found = json.loads(together.read_text())
-        return str(found["url"]), {str(k): str(v) for k, v in found["users"].items()}
-    files = {g.user: folder / g.user for g in GRANTS}
-    return "", {user: path.read_text().strip() for user, path in files.items() if path.is_file()}

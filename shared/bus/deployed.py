@@ -14,14 +14,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from shared.bus.accounts import (
-    SERVICE_USERS,
-    Credential,
-    new_credentials,
-    read_credentials,
-    server_settings,
-    write_private,
-)
+from shared.bus.accounts import SERVICE_USERS, Credential, new_credentials, server_settings
+from shared.bus.passwords import read_credentials, write_private
 from shared.bus.topology import declared
 from shared.errors import UsageError
 

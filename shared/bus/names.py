@@ -20,6 +20,7 @@ SUBJECT_DEC = "photosift.dec.>"
 SUBJECT_CMD = "photosift.cmd.>"
 SUBJECT_OUT = "photosift.out.>"
 SUBJECT_REQ = "photosift.req.>"
+SUBJECT_LEAD = "photosift.lead.>"
 
 
 def of_watcher(consumer: str, watcher: str) -> str:

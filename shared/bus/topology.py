@@ -48,6 +48,8 @@ class Stream:
     max_message: int | None = LONGEST_STORED
     #: a record without consumers: full means that the oldest goes
     drops_oldest: bool = False
+    #: only the last message on a subject matters
+    keeps_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,8 @@ def _streams(factor: float) -> Iterator[Stream]:
     yield Stream(name="REQ", account=control, subject=names.SUBJECT_REQ, max_bytes=size(64))
     yield Stream(name="CMD", account=control, subject=names.SUBJECT_CMD, max_bytes=size(512))
     yield Stream(name="OUT", account=control, subject=names.SUBJECT_OUT, max_bytes=size(512))
+    lead = names.SUBJECT_LEAD
+    yield Stream(name="LEAD", account=control, subject=lead, max_bytes=size(16), drops_oldest=True, keeps_last=True)
     for name, account in (("DLQ", data), ("DLQC", control)):
         yield Stream(
             name=name,

@@ -26,6 +26,7 @@ PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "command": (("resolver",), ("executor",)),
     "outcome": (("executor",), ("resolver", "person")),
     "request": (("person",), ("resolver", "executor")),
+    "lead": (("resolver",), ("resolver", "person")),
     "deadletter": (("analyser", "resolver", "executor"), ("person",)),
 }
 

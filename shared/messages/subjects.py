@@ -17,6 +17,7 @@ DOMAINS = {
     "command": "cmd",
     "outcome": "out",
     "request": "req",
+    "lead": "lead",
 }
 #: streams whose subjects carry the file's partition, which keeps one file's messages in order
 PARTITIONED = ("fs", "sig")

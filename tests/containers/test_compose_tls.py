@@ -46,7 +46,7 @@ def test_a_duplicate_is_moved_with_tls_between_all_services(outside: Outside) ->
 
 OUTSIDE = """
 import asyncio, pathlib, sys
-from shared.bus.accounts import read_credentials
+from shared.bus.passwords import read_credentials
 from shared.bus.address import Address
 from shared.bus.jetstream import connect
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import nats
 import pytest
 
-from shared.bus.accounts import inbox_prefix, read_credentials
+from shared.bus.accounts import inbox_prefix
+from shared.bus.passwords import read_credentials
 from shared.clock import SystemClock, utc
 from shared.messages.base import FileRef
 from shared.messages.commands import Evidence, TakeFile

@@ -260,6 +260,7 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "max_msg_size": stream.max_message or -1,
         "max_age": 0,
         "num_replicas": 1,
+        **({"max_msgs_per_subject": 1} if stream.keeps_last else {}),
         "duplicate_window": int(DUPLICATE_WINDOW * 1e9),
         "allow_atomic": True,
         "republish": {"src": stream.subject, "dest": f"{STORED}{stream.subject}"},

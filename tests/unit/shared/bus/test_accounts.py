@@ -20,10 +20,9 @@ from shared.bus.accounts import (
     may_publish,
     new_credentials,
     permissions,
-    read_credentials,
     refusals,
-    write_credentials,
 )
+from shared.bus.passwords import read_credentials, write_credentials
 from shared.bus.topology import Account, declared
 from shared.errors import UsageError
 

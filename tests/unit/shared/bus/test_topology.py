@@ -31,7 +31,7 @@ def test_every_message_is_stored_by_exactly_one_stream(message) -> None:
 def test_commands_and_outcomes_are_behind_the_wall() -> None:
     """S20: what acts is in another account than what sees and analyses."""
     accounts = {s.name: s.account for s in TOPOLOGY.streams}
-    assert {n for n, a in accounts.items() if a == Account.CONTROL} == {"DEC", "REQ", "CMD", "OUT", "DLQC"}
+    assert {n for n, a in accounts.items() if a == Account.CONTROL} == {"DEC", "REQ", "CMD", "OUT", "LEAD", "DLQC"}
 
 
 def test_no_two_streams_store_the_same_subject() -> None:
