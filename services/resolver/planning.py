@@ -103,6 +103,17 @@ class Decision:
         )
 
 
+def base_id_of(decided: GroupDecided) -> str:
+    """``Decision.base_id`` of a decision that was heard."""
+    parts = [_heard(decided.keeper)]
+    parts += [(*_heard(d.member), d.match_class, d.action) for d in decided.duplicates]
+    return digest_id(*(part for one in parts for part in one))
+
+
+def _heard(member: Member) -> tuple[object, ...]:
+    return (member.file.photo.file_id, member.version, member.sha256)
+
+
 def decision_id(base_id: str, generation: int) -> str:
     """A decision that holds again after it was withdrawn is a new one: its id must not be dropped as a repetition."""
     return digest_id(base_id, generation)
