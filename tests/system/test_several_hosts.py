@@ -236,6 +236,7 @@ async def test_s18_each_process_of_several_hosts_is_killed_in_mid_work_and_all_i
         for wave, victim in zip(waves[1:], victims, strict=True):
             await killed_in_mid_work(seen, victim, lambda wave=wave: put(wave, tmp_path / "complete", photos))
         await the_end_is_as_if_one_had_done_it(seen, wanted, tmp_path)
+        assert len(seen.hosts.logs("resolver.taken_over")) >= rounds, "a resolver that led was killed too"
 
 
 async def killed_in_mid_work(seen: Watching, victim: str, work: Callable[[], None]) -> None:
