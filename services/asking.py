@@ -21,7 +21,7 @@ from shared.config import Settings
 from shared.errors import UsageError
 from shared.lifecycle import run
 from shared.messages.outcomes import RequestAnswered
-from shared.messages.requests import Request
+from shared.messages.requests import Request, answers_wanted
 from shared.paths import PhotoPath
 from shared.statefolder import holder_of
 
@@ -32,29 +32,33 @@ _A_MOMENT = 5.0
 async def ask_service(
     settings: Settings, request: Request, *, timeout: float, waiting: Callable[[], None] = lambda: None
 ) -> list[RequestAnswered]:
-    """Send a request as a person and wait for its answer; an empty list when nobody answered in ``timeout`` seconds.
+    """Send a request as a person and wait for the answers of all who are asked; those that came in ``timeout`` seconds.
 
     ``waiting`` is called once when the answer takes more than a moment.
     """
+    wanted = answers_wanted(request, settings.watchers)
     async with _somebody(settings) as person:
         following = Following()
         listening = await following.start(person, SUBJECT_OUT, SUBJECT_DEC)
         try:
             await person.publish(request)
-            if not await _is_answered(following, request, within=_A_MOMENT):
+            if not await _is_answered(following, request, wanted, within=_A_MOMENT):
                 waiting()
-                await _is_answered(following, request, within=timeout)
+                await _is_answered(following, request, wanted, within=timeout)
         finally:
             listening.cancel()
             await asyncio.wait([listening])
         return following.answers.get(request.request_id, [])
 
 
-async def _is_answered(following: Following, request: Request, *, within: float) -> bool:
+async def _is_answered(following: Following, request: Request, wanted: int, *, within: float) -> bool:
+    def all_came() -> bool:
+        return len(following.answers.get(request.request_id, ())) >= wanted
+
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within):
-            await following.until(lambda: request.request_id in following.answers)
-    return request.request_id in following.answers
+            await following.until(all_came)
+    return all_came()
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -16,7 +17,10 @@ from services.busplaces import BusHome, bus_home, fenced, state_dir
 from services.crew import Crew, queues_of
 from services.indexplaces import opened_index, take, watch_index
 from services.reconciling import Reconciling
+from services.resolver.inheriting import Inheritance
+from services.resolver.leading import Lead
 from services.resolver.service import ResolverService
+from services.resolver.standby import Standby
 from services.resolver.store import DecisionStore
 from services.stats import stats_server
 from services.terminal import ApplyChoice
@@ -51,7 +55,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         settings, health = fenced(settings, home), Health()
         deciding = settings.model_copy(update={"action": "propose"}) if apply else settings
         acting = settings.model_copy(update={"action": apply.action}) if apply else settings
-        steward = await Steward.connect(home.where, home.credentials)
+        steward = await home.steward()
         stack.push_async_callback(steward.close)
         index = await opened_index(stack, settings, writable=True)
         watch_index(index, health)
@@ -61,7 +65,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         reconciling = _reconciling(settings, snapshot, index, steward)
         await reconciling.before()
         analyser = await _analyser(stack, home, settings, index, health, leave_unnamed=True)
-        resolver = await _resolver(stack, home, deciding, index, health)
+        resolver, deciding_alone = await _resolver(stack, home, deciding, index, health)
         person = await home.connect("person")
         stack.push_async_callback(person.close)
         ours = (home.server,) if home.server else ()
@@ -74,7 +78,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
             index=index,
             reconciling=reconciling,
             health=health,
-            services=(*ours, steward, hands, analyser, resolver),
+            services=(*ours, steward, hands, analyser, deciding_alone),
             batches=batches,
         )
 
@@ -83,7 +87,7 @@ def _reconciling(settings: Settings, snapshot: Snapshot, index: Index, steward: 
     return Reconciling(
         snapshot=snapshot,
         index=index,
-        roots=[root.name for root in settings.roots],
+        roots=list(settings.of_this_watcher().watchers),
         limits=settings.analysis,
         queues=None if steward is None else queues_of(steward),
     )
@@ -98,7 +102,7 @@ async def _steward(stack: AsyncExitStack, home: BusHome) -> Steward | None:
     """Beside the watcher, where its passwords allow it: somebody has to clear the streams of what everyone has read."""
     if home.credentials and "setup-data" not in home.credentials:
         return None
-    steward = await Steward.connect(home.where, home.credentials)
+    steward = await home.steward()
     stack.push_async_callback(steward.close)
     return steward
 
@@ -121,7 +125,7 @@ async def _watcher(
     eyes = Eyes(
         bus=bus,
         snapshot=snapshot,
-        settings=settings,
+        settings=settings.of_this_watcher(),
         clock=clock,
         extensions=imaging.extensions(),
         private=(state_dir(settings),),
@@ -176,11 +180,16 @@ async def _analyser(
 
 async def _resolver(
     stack: AsyncExitStack, home: BusHome, settings: Settings, index: Index, health: Health
-) -> ResolverService:
-    store = await asyncio.to_thread(DecisionStore, take(stack, settings, "resolver"))
+) -> tuple[ResolverService, Standby]:
+    """The resolver, and what lets it decide only while no other does."""
+    store, clock = await asyncio.to_thread(DecisionStore, take(stack, settings, "resolver")), SystemClock()
     stack.callback(store.close)
     bus = await _connected(stack, home, "resolver", health)
-    return ResolverService(bus=bus, index=index, store=store, settings=settings, clock=SystemClock())
+    by, takeover = socket.gethostname(), settings.takeover_seconds
+    lead = Lead(bus, holder=store.memory_id, by=by, wall=clock.now, takeover=takeover)
+    service = ResolverService(bus=bus, index=index, store=store, settings=settings, clock=clock, in_charge=lead.holds)
+    inheritance = Inheritance(bus=bus, store=store, answers=service.answers, clock=clock)
+    return service, Standby(service, lead=lead, inheritance=inheritance, store=store)
 
 
 @contextlib.asynccontextmanager
@@ -202,8 +211,11 @@ async def one_service(name: str, settings: Settings) -> AsyncIterator[tuple[tupl
             return
         index = await opened_index(stack, settings, writable=name == "analyser", patience=math.inf)
         watch_index(index, health)
-        make = _analyser if name == "analyser" else _resolver
-        yield (await make(stack, home, settings, index, health),), health
+        if name == "analyser":
+            yield (await _analyser(stack, home, settings, index, health),), health
+            return
+        _, deciding = await _resolver(stack, home, settings, index, health)
+        yield (deciding,), health
 
 
 async def run_service(name: str, settings: Settings, *, stop: asyncio.Event) -> None:

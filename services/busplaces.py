@@ -10,9 +10,10 @@ from pathlib import Path
 import platformdirs
 import structlog
 
-from shared.bus.accounts import Credential, read_credentials
+from shared.bus.accounts import Credential
 from shared.bus.address import Address, address
-from shared.bus.jetstream import connect, setup
+from shared.bus.jetstream import Steward, connect, setup
+from shared.bus.passwords import read_credentials
 from shared.bus.port import Bus
 from shared.bus.server import BundledServer
 from shared.bus.topology import Topology, declared
@@ -35,11 +36,20 @@ class BusHome:
 
     where: Address
     credentials: Mapping[str, Credential]
+    topology: Topology
     #: the bundled server, as a service to run; None for an external one
     server: Service | None = None
 
     async def connect(self, service: str) -> Bus:
-        return await connect(self.where, self.credentials, service=service)
+        return await connect(self.where, self.credentials, service=service, topology=self.topology)
+
+    async def steward(self) -> Steward:
+        return await Steward.connect(self.where, self.credentials, topology=self.topology)
+
+
+def topology_of(settings: Settings) -> Topology:
+    """What is declared on the bus: a consumer for every watcher among it (S23)."""
+    return declared(watchers=settings.watchers)
 
 
 @contextlib.asynccontextmanager
@@ -52,8 +62,9 @@ async def bus_home(settings: Settings) -> AsyncIterator[BusHome]:
     server = BundledServer(part.folder, sync=settings.nats_sync)
     try:
         await server.start()
-        await setup(server.url, server.credentials, first_here=True)
-        yield BusHome(where=address(server.url), credentials=server.credentials, server=server)
+        topology = topology_of(settings)
+        await setup(server.url, server.credentials, topology, first_here=True)
+        yield BusHome(where=address(server.url), credentials=server.credentials, topology=topology, server=server)
     finally:
         await server.stop()
         part.release()
@@ -63,7 +74,7 @@ async def external_bus(settings: Settings) -> BusHome:
     """A server that somebody else runs. Without passwords it fences nothing, so nothing is acted on there (S20)."""
     home = _named_bus(settings)
     if not home.credentials or "setup-data" in home.credentials:
-        await setup(home.where, home.credentials)
+        await setup(home.where, home.credentials, home.topology)
     return home
 
 
@@ -79,18 +90,18 @@ def _named_bus(settings: Settings) -> BusHome:
             "nats_url: the passwords would cross the network readable; use tls://, or set nats_plaintext: true "
             "where that network is yours alone"
         )
-    return BusHome(where=where, credentials=credentials)
+    return BusHome(where=where, credentials=credentials, topology=topology_of(settings))
 
 
 async def declare(settings: Settings) -> Topology:
     """Declare streams and consumers at ``nats_url``, and return them. Raises ``UsageError`` where that is not ours."""
     if not settings.nats_url:
         raise UsageError("the bundled server sets itself up; for another one set nats_url (PHOTOSIFT_NATS_URL)")
-    home, topology = _named_bus(settings), declared()
+    home = _named_bus(settings)
     if home.credentials and "setup-data" not in home.credentials:
         raise UsageError("nats_credentials_dir: no password of setup-data and setup-control, who may declare")
-    await setup(home.where, home.credentials, topology)
-    return topology
+    await setup(home.where, home.credentials, home.topology)
+    return home.topology
 
 
 def fenced(settings: Settings, home: BusHome) -> Settings:
@@ -110,4 +121,4 @@ def running_bus(settings: Settings) -> BusHome:
     if settings.nats_url:
         return _named_bus(settings)
     url, credentials = read_credentials(state_dir(settings) / "nats")
-    return BusHome(where=address(url), credentials=credentials)
+    return BusHome(where=address(url), credentials=credentials, topology=topology_of(settings))

@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.config import RULE_NAMES, Settings, name_of
+from shared.config import Settings, name_of
 from shared.errors import UsageError
 from shared.paths import printable
 from shared.settings_places import placed
 from shared.settings_roots import unique_names
+from shared.settings_rules import RULE_NAMES
 from shared.settings_sources import read_file
 from shared.settings_yaml import one_line, value_of, yaml_text
 

@@ -7,13 +7,14 @@ merged, and what is said of a mistake, is in ``shared.settings_sources``; nothin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.messages.resolution import MatchClass
 from shared.paths import printable
+from shared.settings_rules import DEFAULT_RULES, RuleName
 from shared.settings_values import (
     BusUrl,
     Duration,
@@ -26,44 +27,8 @@ from shared.settings_values import (
     RegularExpression,
     Seconds,
     Share,
+    WatcherName,
     folder_or_none,
-)
-
-RuleName = Literal[
-    "higher-pixel-count",
-    "lower-pixel-count",
-    "more-exif-data",
-    "less-exif-data",
-    "bigger-file-size",
-    "smaller-file-size",
-    "newer-file-modification-date",
-    "older-file-modification-date",
-    "smaller-distance",
-    "bigger-distance",
-    "contains-copy-in-file-name",
-    "doesnt-contain-copy-in-file-name",
-    "longer-file-name",
-    "shorter-file-name",
-    "longer-folder-path",
-    "shorter-folder-path",
-    "longer-path",
-    "shorter-path",
-    "higher-score",
-    "lower-score",
-]
-#: every rule that a setting may name; their functions are in services.resolver.ranking
-RULE_NAMES: tuple[str, ...] = get_args(RuleName)
-
-DEFAULT_RULES: tuple[RuleName, ...] = (
-    "higher-pixel-count",
-    "more-exif-data",
-    "bigger-file-size",
-    "newer-file-modification-date",
-    "smaller-distance",
-    "doesnt-contain-copy-in-file-name",
-    "longer-file-name",
-    "shorter-folder-path",
-    "higher-score",
 )
 
 
@@ -88,6 +53,7 @@ class Root(Section):
         description="library: sifted. reference: only keepers, never victims. incoming: an upload folder, its files are keepers "
         "only for files of the same root. backup: neither keepers nor victims.",
     )
+    watcher: WatcherName = Field("", description="Which watcher has it, where several hosts have one.")
 
     @model_validator(mode="before")
     @classmethod
@@ -206,6 +172,12 @@ class Settings(Section):
     stats_token_file: File = Field(
         None, description="File with the token that metrics and readiness ask for (Authorization: Bearer ...)."
     )
+    watcher: WatcherName = Field(
+        "", description="The name of this host's watcher: it looks after the roots that name it, and no others."
+    )
+    takeover_seconds: float = Field(
+        20.0, ge=12, description="A resolver that stands by takes over after so long without a sign of the active one."
+    )
     state_dir: Folder = Field(None, description="Where photosift remembers; unset: the user's state folder.")
     nats_url: BusUrl = Field("", description="The bus; empty: the bundled server.")
     nats_credentials_dir: Folder = Field(None, description="Folder with the users' passwords of an external bus.")
@@ -276,6 +248,20 @@ class Settings(Section):
         if self.action == "move" and self.target is None and not self.dry_run:
             raise ValueError("action: move needs a target (--target)")
         return self
+
+    @property
+    def this_watcher(self) -> str:
+        return self.watcher if self.nats_url else ""
+
+    @property
+    def watchers(self) -> dict[str, str]:
+        """Which watcher has a root, by the root's name (S23); on a bus of one's own there is one for all."""
+        return {root.name: root.watcher if self.nats_url else "" for root in self.roots}
+
+    def of_this_watcher(self) -> Settings:
+        """The same with the roots alone that this host's watcher has."""
+        mine = tuple(root for root in self.roots if self.watchers[root.name] == self.this_watcher)
+        return self.model_copy(update={"roots": mine})
 
     @property
     def acting(self) -> Literal["propose", "move", "delete"]:

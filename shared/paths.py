@@ -74,6 +74,11 @@ def ancestors(folder: bytes) -> list[bytes]:
     return [b"/".join(parts[:n]) for n in range(len(parts) + 1)]
 
 
+def root_token(root: str) -> str:
+    """16 hexadecimal digits that stand for a root's name where only plain words may stand."""
+    return hashlib.sha256(root.encode()).hexdigest()[:16]
+
+
 def partition_of(file_id: str) -> int:
     return int(file_id[:8], 16) % PARTITIONS
 

@@ -72,6 +72,13 @@ def _index_name(text: str) -> str:
     return text
 
 
+def _watcher_name(text: str) -> str:
+    """It is a part of a consumer's name on the bus."""
+    if not re.fullmatch(r"[a-z0-9-]{0,40}", text):
+        raise PydanticCustomError("name", "not a name of at most 40 lower-case letters, digits and '-'")
+    return text
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
 Duration = Annotated[Annotated[timedelta, Field(ge=timedelta(0))] | None, BeforeValidator(_duration)]
@@ -84,4 +91,5 @@ RegularExpression = Annotated[str, AfterValidator(_regular_expression)]
 ManagedFolder = Annotated[str, AfterValidator(_managed_folder)]
 BusUrl = Annotated[str, _url(("nats", "tls", "ws", "wss"))]
 IndexUrl = Annotated[str, _url(("http", "https"))]
+WatcherName = Annotated[str, AfterValidator(_watcher_name)]
 IndexName = Annotated[str, AfterValidator(_index_name)]

@@ -19,6 +19,10 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PIECE = 1 << 30
 
 
+#: nothing can be said of the file here; another host may see it
+ROOT_AWAY = "root-away"
+
+
 class CannotRead(PermanentError):
     """The file cannot be read."""
 
@@ -40,9 +44,10 @@ class Reading:
 def read_below(folder: bytes, rel: bytes, *, expected: FileStat | None, longest: int) -> Reading:
     """Read the file ``rel`` below ``folder``: component by component, no link followed (S9), however long the path.
 
-    ``longest``: bytes that a file may have. Raises ``CannotRead`` with a reason of ``FileUnreadable``.
+    ``longest``: bytes that a file may have. Raises ``CannotRead`` with a reason of ``FileUnreadable``, or
+    ``ROOT_AWAY``.
     """
-    with _translated(), _opened(folder, rel) as descriptor:
+    with _translated(folder), _opened(folder, rel) as descriptor:
         before = _stat_of(descriptor)
         _require_expected(before, expected)
         if before.size == 0:
@@ -66,11 +71,23 @@ def _moved_on(before: FileStat, after: FileStat) -> bool:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(folder: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotRead(*_reason_of(error)) from error
+        reason, detail = _reason_of(error)
+        if reason == "vanished" and _shows_nothing(folder):  # S14
+            reason, detail = ROOT_AWAY, "its root is not there, or empty: is it mounted on this host?"
+        raise CannotRead(reason, detail) from error
+
+
+def _shows_nothing(folder: bytes) -> bool:
+    """A root that is not mounted is missing, or an empty mount point: nothing is known of its files then."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True
 
 
 def _reason_of(error: OSError) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from services.analyser.gate import Gate
+from services.analyser.reading import ROOT_AWAY
 from services.analyser.remembering import already_answered, step_for
 from services.analyser.results import Examined, Refused, Result
 from services.analyser.storing import Storing
@@ -53,6 +54,12 @@ class UnknownRoot(PermanentError):
     """The file lies in a root that the settings do not name."""
 
     code = "unknown-root"
+
+
+class RootAway(TransientError):
+    """The file's root is not mounted on this host."""
+
+    code = ROOT_AWAY
 
 
 class LookAgain(TransientError):
@@ -144,7 +151,7 @@ class AnalyserService:
         result = await self._examined(event)
         if isinstance(result, Examined):
             content = ContentDoc(sha256=result.sha256, signature=result.signature, facts=result.facts)
-            stat = _with_birth(result.stat, event.stat)
+            stat = as_its_watcher_sees_it(result.stat, event.stat)
             document = self._document(event, result.sha256, stat, result.doubt)
             metrics.ANALYSES.labels("analysed").inc()
             return await self._store_and_say(delivery, document, content)
@@ -163,7 +170,13 @@ class AnalyserService:
         return result
 
     def _look_again_if_worth_it(self, delivery: Delivery, event: FileSettled | FileMoved, result: Refused) -> None:
-        """Raises ``LookAgain``: the event is published again beside its partition, and blocks nobody (G4)."""
+        """Raises ``LookAgain``: the event is published again beside its partition, and blocks nobody (G4).
+
+        ``RootAway`` until it is given up: whoever sees the root may take it, and nothing is said of the file (S14).
+        """
+        if result.reason == ROOT_AWAY:
+            log.warning("analyser.root_away", root=event.file.root)
+            raise RootAway(event.file.root)
         if result.reason in _PASSING and delivery.deliveries < _LOOKS:
             raise LookAgain(f"({result.reason})")
         if result.reason in _SUSPECT and event.message_id not in self._suspects:
@@ -194,7 +207,7 @@ class AnalyserService:
             version=event.version,
             state="unreadable",
             sha256=result.sha256,
-            stat=_with_birth(result.stat or event.stat, event.stat),
+            stat=as_its_watcher_sees_it(result.stat or event.stat, event.stat),
             known_since=event.known_since,
             reason=result.reason,
             explanation=result.explanation,
@@ -258,6 +271,12 @@ class AnalyserService:
         log.info("analyser.file_forgotten", path=document.path.text, reason=reason)
 
 
-def _with_birth(found: FileStat, event: FileStat) -> FileStat:
-    """``fstat`` has no birth time; the watcher's look at the same inode may have had it (S16)."""
-    return found.model_copy(update={"birth_ns": event.birth_ns}) if found.ino == event.ino else found
+def as_its_watcher_sees_it(found: FileStat, event: FileStat) -> FileStat:
+    """What is kept of a file that was read: it is compared with what its watcher sees (S4, S8).
+
+    ``fstat`` has no birth time; the watcher's look at the same inode may have had it (S16). On another host, device,
+    inode and even the change time are those of that host's mount; size and modification time were compared.
+    """
+    if (found.dev, found.ino) != (event.dev, event.ino):
+        return event
+    return found.model_copy(update={"birth_ns": event.birth_ns})

@@ -267,6 +267,7 @@ def _new_id() -> str:
 def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeout: float = ANSWER_WITHIN) -> None:
     """Send the requests one after the other and print every answer."""
     from services import asking
+    from shared.messages.requests import answers_wanted
 
     async def all_of_them() -> list[RequestAnswered]:
         answers: list[RequestAnswered] = []
@@ -279,6 +280,9 @@ def _ask(settings: Settings, requests: Sequence[Request], verbose: int, *, timeo
     hosts = len({answer.by for answer in answers})
     for answer in answers:
         _tell(answer, named=hosts > 1)
+    wanted = sum(answers_wanted(request, settings.watchers) for request in requests)
+    if 0 < len(answers) < wanted:
+        complain(f"{len(answers)} of {wanted} answers came; the others are given when their watchers work again")
     if not answers:
         complain("nobody answered; is the photosift that holds this state folder working? (photosift config check)")
         raise typer.Exit(STOPPED)

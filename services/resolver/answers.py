@@ -42,21 +42,25 @@ class Answers:
         self._store, self._index, self._clock, self._removals = store, index, clock, removals
 
     async def take(self, batch: Sequence[Delivery]) -> None:
-        """A batch of outcomes, in one transaction. Raises ``IndexUnavailable``."""
-        done = [d.message for d in batch if isinstance(d.message, CommandDone | RemovalDone)]
+        """A batch of outcomes, in one transaction; last copies are answered about. Raises ``IndexUnavailable``."""
+        heard = [(delivery.message, pack(delivery.envelope)) for delivery in batch]
+        await self.learn(heard)
+        await self._removals.answer([(message, cause) for message, cause in heard if isinstance(message, ItemDue)])
+
+    async def learn(self, heard: Sequence[tuple[Message, str]]) -> None:
+        """What was answered, each with its packed envelope; also by a resolver that only follows."""
+        done = [message for message, _ in heard if isinstance(message, CommandDone | RemovalDone)]
         contents = await self._index.contents(sorted({m.sha256 for m in done}))
         keepers = await self._index.files([m.keeper.photo.file_id for m in done if isinstance(m, CommandDone)])
         keeper_sha = {file_id: doc.sha256 for file_id, doc in keepers.items() if doc.sha256 is not None}
         signatures = {sha: content.signature for sha, content in contents.items()}
-        await asyncio.to_thread(self._take_all, batch, signatures, keeper_sha)
-        await self._removals.answer([(d.message, pack(d.envelope)) for d in batch if isinstance(d.message, ItemDue)])
+        await asyncio.to_thread(self._take_all, heard, signatures, keeper_sha)
 
     def _take_all(
-        self, batch: Sequence[Delivery], signatures: Mapping[str, Signature], keeper_sha: Mapping[str, str]
+        self, heard: Sequence[tuple[Message, str]], signatures: Mapping[str, Signature], keeper_sha: Mapping[str, str]
     ) -> None:
         with self._store.transaction():
-            for delivery in batch:
-                message, cause = delivery.message, pack(delivery.envelope)
+            for message, cause in heard:
                 if isinstance(message, CommandDone):
                     known = keeper_sha.get(message.keeper.photo.file_id)
                     self._command_done(message, signatures.get(message.sha256), known, cause)

@@ -8,6 +8,7 @@ from services.resolver.contentbook import WORK_SIZE, Component
 from services.resolver.neighbourhood import gather
 from services.resolver.policy import refusal_of
 from services.resolver.rounds import Rounds, portions_of
+from services.resolver.store import DecisionStore
 from shared.index.port import Index
 from shared.messages.requests import ApplyRequested
 from shared.messages.resolution import ApplyAccepted
@@ -52,7 +53,12 @@ def _answer(request: ApplyRequested, cause: str, rounds: Rounds, explanation: st
             explanation=_asked(count) + (f"; {explanation}" if explanation else ""),
         )
         store.outbox.put(answer, cause)
-        store.decisions.remember(request.request_id, _ANSWER, answer.model_dump_json())
+        remember_answer(store, answer)
+
+
+def remember_answer(store: DecisionStore, answer: ApplyAccepted) -> None:
+    """So that the request is not carried out again. Part of a transaction."""
+    store.decisions.remember(answer.request_id, _ANSWER, answer.model_dump_json())
 
 
 def _asked(count: int) -> str:

@@ -20,7 +20,7 @@ class PlanBroken(PermanentError):
 
 
 def check_plan(decisions: Sequence[Decision], signatures: Mapping[str, Signature], policy: Policy) -> None:
-    """Raises ``PlanBroken`` where S1, S2, S3, S4, S5 or S22 does not hold."""
+    """Raises ``PlanBroken`` where S1, S2, S3, S4, S5, S22 or S23 does not hold."""
     _check_files_have_one_part(decisions)
     for decision in decisions:
         if not decision.verdicts:
@@ -29,6 +29,7 @@ def check_plan(decisions: Sequence[Decision], signatures: Mapping[str, Signature
             _check_measured(decision.keeper, verdict, signatures, policy)
             _check_live(decision.keeper, verdict.file, policy)
             _check_allowed(verdict, policy)
+            _check_in_reach(decision.keeper, verdict, policy)
 
 
 def check_parts(pairs: Iterable[tuple[str, Sequence[str]]]) -> None:
@@ -77,3 +78,9 @@ def _check_allowed(verdict: Verdict, policy: Policy) -> None:
         return
     if verdict.action != policy.action or verdict.match_class not in policy.classes:
         raise PlanBroken(f"S5: {verdict.match_class} is not to be {verdict.action}d")
+
+
+def _check_in_reach(keeper: Candidate, verdict: Verdict, policy: Policy) -> None:
+    roots = {keeper.path.root, verdict.file.path.root}
+    if verdict.action != "propose" and len({policy.watchers.get(root) for root in roots}) > 1:
+        raise PlanBroken(f"S23: {verdict.file.path.text} and {keeper.path.text} have different executors")

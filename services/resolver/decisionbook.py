@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.resolver.history import decisions_in
-from services.resolver.planning import Past, decision_id
+from services.resolver.planning import Past, base_id_of, decision_id
 from shared.messages.commands import TakeFile
 from shared.messages.outcomes import CommandDone
 from shared.messages.resolution import GroupDecided
@@ -17,6 +17,8 @@ from shared.signature import Signature
 #: outcomes that took the victim from its place
 TAKEN = ("moved", "quarantined")
 _CHUNK = 500
+#: how often the same decision may have been taken back and taken again, for its id to be understood
+_GENERATIONS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,27 @@ class DecisionBook:
             [(decided.decision_id, m.file.photo.file_id, m.sha256) for m in _members(decided)],
         )
 
+    def inherit(self, decided: GroupDecided) -> None:
+        """Another resolver said that it stands. Where its id tells no base, the next plan takes it back and anew."""
+        base = base_id_of(decided)
+        closed = next((n for n in range(_GENERATIONS) if decision_id(base, n) == decided.decision_id), None)
+        if closed is None:
+            base = f"inherited:{decided.decision_id}"
+        else:
+            self._db.execute(
+                """INSERT INTO generations VALUES (?1, ?2)
+                   ON CONFLICT (base_id) DO UPDATE SET closed = MAX(closed, ?2)""",
+                (base, closed),
+            )
+        self._db.execute("DELETE FROM decisions WHERE decision_id = ?", (decided.decision_id,))
+        self._db.execute("DELETE FROM members WHERE decision_id = ?", (decided.decision_id,))
+        self.open(base, decided)
+
+    def forget_what_stands(self) -> None:
+        """It is heard anew from the one who decides. What was asked stays readable."""
+        self._db.execute("DELETE FROM members")
+        self._db.execute("UPDATE decisions SET is_open = 0")
+
     def amend(self, decided: GroupDecided) -> None:
         """Newer reasons for the same decision."""
         row = (decided.model_dump_json(), decided.decision_id)
@@ -102,6 +125,10 @@ class DecisionBook:
             ),
         )
 
+    def never_asked(self, command_id: str) -> None:
+        """It was not published, and will not be."""
+        self._db.execute("DELETE FROM commands WHERE command_id = ?", (command_id,))
+
     def was_asked(self, evidence_id: str, batch_id: str | None = None) -> bool:
         """Whether just this was asked before (in one batch, or ever), whatever came of it."""
         row = self._db.execute(
@@ -123,7 +150,15 @@ class DecisionBook:
 
     def answer(self, done: CommandDone) -> None:
         row = (done.outcome, done.model_dump_json(), done.done_at, done.command_id)
-        self._db.execute("UPDATE commands SET outcome = ?, answer = ?, done_at = ? WHERE command_id = ?", row)
+        self._db.execute(
+            "UPDATE commands SET outcome = ?, answer = ?, done_at = ?, again_at = NULL WHERE command_id = ?", row
+        )
+
+    def ask_unanswered_again(self, margin: float) -> None:
+        """The answers may have gone to another resolver: once these have expired they may be asked for again."""
+        self._db.execute(
+            "UPDATE commands SET again_at = expires_at + ? WHERE outcome IS NULL AND evidence_id IS NOT NULL", (margin,)
+        )
 
     def ask_again(self, command_id: str, at: float) -> None:
         """The refusal was of the moment: from then on the same evidence may be asked for again."""

@@ -12,7 +12,7 @@ from itertools import groupby
 
 import structlog
 
-from shared.bus.port import Bus
+from shared.bus.port import Bus, BusUnavailable
 from shared.errors import PermanentError
 from shared.messages.base import Message
 from shared.messages.commands import TakeFile
@@ -20,6 +20,13 @@ from shared.messages.envelope import Envelope, message_types
 from shared.messages.resolution import DecisionWithdrawn, GroupDecided
 
 log = structlog.get_logger()
+
+
+class NotInCharge(BusUnavailable):
+    """Another resolver may be deciding by now."""
+
+    code = "not-in-charge"
+
 
 #: letters that are read at a time
 _BUNDLE = 500
@@ -55,6 +62,10 @@ class Outbox:
             Letter(seq=seq, message=message_types()[kind].model_validate_json(body), cause=unpack(cause))
             for seq, kind, body, cause in rows
         ]
+
+    def clear(self) -> None:
+        """Nothing of it is to be said any more."""
+        self._db.execute("DELETE FROM outbox")
 
     def sent(self, seqs: Iterable[int]) -> None:
         self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
@@ -93,8 +104,15 @@ def _log(letter: Letter) -> None:
 class Postman:
     """Empties the outbox, in order. One at a time."""
 
-    def __init__(self, bus: Bus, outbox: Outbox, transaction: Callable[[], AbstractContextManager[None]]) -> None:
-        self._bus, self._outbox, self._transaction = bus, outbox, transaction
+    def __init__(
+        self,
+        bus: Bus,
+        outbox: Outbox,
+        transaction: Callable[[], AbstractContextManager[None]],
+        in_charge: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``in_charge``: whether this resolver still is the one who decides; asked before every word."""
+        self._bus, self._outbox, self._transaction, self._in_charge = bus, outbox, transaction, in_charge
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def empty(self, stop: asyncio.Event) -> None:
@@ -112,6 +130,8 @@ class Postman:
         """What the bus will never take must not hold up the rest (S19); it stands in the log and in the store."""
         try:
             async with self._gate:
+                if not self._in_charge():
+                    raise NotInCharge
                 await self._bus.publish(letter.message, cause=letter.cause)
             _log(letter)
         except PermanentError as error:

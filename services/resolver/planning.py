@@ -9,7 +9,7 @@ from services.resolver.clustering import Bounds, Follower, Star, in_order, stars
 from services.resolver.ranking import BY_ROLE, Candidate, Rule, decided_by, why
 from shared.messages.base import FileRef, digest_id
 from shared.messages.resolution import Action, Duplicate, GroupDecided, MatchClass, Member
-from shared.paths import ancestors
+from shared.paths import ancestors, printable
 from shared.signature import Signature, distance
 
 #: bytes that the duplicates of one decision may take in a message; a larger group is told in several, with one keeper
@@ -35,10 +35,16 @@ class Policy:
     roots: frozenset[str] | None = None
     #: a person's word for this batch
     confirmed: bool = False
+    #: which watcher has a root, by the root's name (S23)
+    watchers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         return self.bounds.rules
+
+    def out_of_reach(self, keeper: Candidate, victim: Candidate) -> bool:
+        """Whether the executor of the victim cannot look at the keeper (S23)."""
+        return self.watchers.get(keeper.path.root) != self.watchers.get(victim.path.root)
 
     @property
     def separates_exact_copies(self) -> bool:
@@ -95,6 +101,17 @@ class Decision:
             duplicates=tuple(_duplicate(v) for v in self.verdicts),
             decided_at=decided_at,
         )
+
+
+def base_id_of(decided: GroupDecided) -> str:
+    """``Decision.base_id`` of a decision that was heard."""
+    parts = [_heard(decided.keeper)]
+    parts += [(*_heard(d.member), d.match_class, d.action) for d in decided.duplicates]
+    return digest_id(*(part for one in parts for part in one))
+
+
+def _heard(member: Member) -> tuple[object, ...]:
+    return (member.file.photo.file_id, member.version, member.sha256)
 
 
 def decision_id(base_id: str, generation: int) -> str:
@@ -178,6 +195,8 @@ def _about_the_files(keeper: Candidate, follower: Follower, policy: Policy) -> s
     for whose, doubt in (("it", file.doubt), ("the keeper", keeper.doubt)):
         if doubt:  # S15
             return f"{whose} is in doubt: {doubt}"
+    if policy.out_of_reach(keeper, file):  # S23
+        return f"keeper-out-of-reach: another watcher has root {printable(keeper.path.root)}, where its keeper lies"
     if _is_managed(file, policy):  # S24
         return "its folder is managed by another program; allow the folder by name to act there"
     if follower.match_class == "similar" and decided_by(keeper, file, policy.rules) == BY_ROLE:

@@ -34,6 +34,7 @@ def policy_of(settings: Settings, allowed: frozenset[Place] = frozenset()) -> Po
         target=None if settings.target is None else str(settings.target),
         managed=tuple(sorted(set(managed_places(settings)))),
         allowed=allowed,
+        watchers=settings.watchers,
     )
 
 
@@ -66,7 +67,7 @@ def refusal_of(request: ApplyRequested, settings: Settings) -> str | None:
 
 def fingerprint_of(settings: Settings) -> str:
     """Changes when decisions may come out differently."""
-    roots = sorted((r.name, r.role, str(r.path)) for r in settings.roots)
+    roots = sorted((r.name, r.role, str(r.path), *([r.watcher] if r.watcher else [])) for r in settings.roots)
     policy = policy_of(settings)
     return digest_id(
         roots,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -55,27 +55,40 @@ class ResolverService:
         clock: Clock,
         quiet_seconds: float = 0.3,
         busy_seconds: float = 5.0,
+        in_charge: Callable[[], bool] = lambda: True,
     ) -> None:
         self._bus, self._index, self._store, self._settings, self._clock = bus, index, store, settings, clock
         #: it plans after so long without news, or so long after the first news
         self._quiet, self._busy = quiet_seconds, busy_seconds
         self._rounds = Rounds(store, settings)
-        self._postman = Postman(bus, store.outbox, store.transaction)
-        self._answers = Answers(store, index, clock, Removals(store, index, settings, clock))
+        self._postman = Postman(bus, store.outbox, store.transaction, in_charge)
+        self.answers = self._answers = Answers(store, index, clock, Removals(store, index, settings, clock))
         #: taking in and planning take turns: nothing becomes dirty while it is being decided about
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
         self._news_at = 0.0
         self._sweep = Sweep(store=store, index=index, settings=settings, turn=self._turn, tell=self._tell)
         self._said: State | None = None
+        #: its memory was compared with the index, and it takes in what comes since
+        self._is_prepared = False
         #: when to look again without news, seconds since the epoch
         self._due: float | None = None
         store.begin(clock.now())  # here, before any other part of the process works
 
-    async def run(self, stop: asyncio.Event) -> None:
-        await patiently(
-            lambda: prepare(self._store, self._sweep, self._settings, self._clock, stop), stop=stop, outages=_OUTAGES
-        )
+    async def prepare(self, stop: asyncio.Event) -> None:
+        """Compare with the index; also while another resolver decides. Raises what index and store raise."""
+        await prepare(self._store, self._sweep, self._settings, self._clock, stop)
+
+    async def run(self, stop: asyncio.Event, *, resumed: bool = False) -> None:
+        """Decide until ``stop``; may be called again after it has returned.
+
+        ``resumed``: nobody else decided since, so nothing is compared.
+        """
+        self._said = None
+        if not (resumed and self._is_prepared):
+            self._sweep.begin_anew()
+            await patiently(lambda: self.prepare(stop), stop=stop, outages=_OUTAGES)
+            self._is_prepared = not stop.is_set()
         self._tell()
         async with asyncio.TaskGroup() as group:
             batches = partial(work_through_batches, self._bus, stop=stop, outages=_OUTAGES)

@@ -43,10 +43,12 @@ def stand_in_for(
 
 
 def _may_keep(file: Candidate, due: ItemDue, policy: Policy) -> bool:
-    """Its place and state allow it: S15, S22."""
+    """Its place and state allow it: S15, S22, S23."""
     if file.doubt or file.role == "backup" or file.path == due.file.photo:
         return False
     if file.path.root != due.file.root and (file.role == "incoming" or not policy.bounds.across_roots):
+        return False
+    if policy.watchers.get(file.path.root) != policy.watchers.get(due.file.root):  # S23
         return False
     limit = policy.max_mtime_difference_ns
     return limit is None or abs(file.stat.mtime_ns - due.mtime_ns) <= limit

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from services.resolver.outbox import Outbox
 from services.resolver.removalbook import RemovalBook
 from services.resolver.schema import SCHEMA
 from shared.errors import TransientError
+from shared.messages.commands import RemoveItem, TakeFile
 from shared.messages.resolution import GroupDecided
 
 FILE = "resolver.sqlite"
@@ -78,6 +80,25 @@ class DecisionStore:
     def take_note(self, key: str, value: object) -> None:
         with self.transaction():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+    @property
+    def memory_id(self) -> str:
+        """Of this memory, for as long as it exists."""
+        if (known := self.note("memory_id")) is None:
+            self.take_note("memory_id", known := uuid.uuid4().hex)
+        return known
+
+    def forget_unsaid(self) -> None:
+        """Another resolver decides now: what this one decided and did not say was never decided. Once after a reign."""
+        with self.transaction():
+            if self.note("led_last") is None:
+                return
+            for letter in self.outbox.first(-1):
+                if isinstance(letter.message, TakeFile | RemoveItem):
+                    self.decisions.never_asked(letter.message.command_id)
+            self.outbox.clear()
+            self.decisions.forget_what_stands()
+            self._db.execute("DELETE FROM meta WHERE key IN ('led_last', 'heard:DEC')")
 
     def begin(self, now: float) -> None:
         """A memory that is new says since when it remembers: what files known before replaced, nobody knows (S1)."""

@@ -41,6 +41,10 @@ class Sweep:
         self._met = 0
         self._differing = 0
 
+    def begin_anew(self) -> None:
+        """What was compared before no longer counts."""
+        self._done, self._met, self._differing = set(), 0, 0
+
     async def run(self, stop: asyncio.Event) -> None:
         """Once through everything; called again after an outage it goes on. Raises what index and store raise."""
         for root in self._settings.roots:
@@ -50,7 +54,7 @@ class Sweep:
             await self._forget_what_is_not_there(stop)
         if not stop.is_set():
             log.info("resolver.swept", differing=self._differing)
-            self._done, self._met, self._differing = set(), 0, 0
+            self.begin_anew()
 
     # what the index has
 

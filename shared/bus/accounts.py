@@ -8,19 +8,17 @@ user has an allow list for both directions. Types: a consumer dead-letters what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from shared.bus import names
 from shared.bus.topology import STORED, Account, Topology
-from shared.errors import UsageError
-from shared.secretfiles import new_password, write_private
+from shared.secretfiles import new_password
 
 PEOPLE = "PEOPLE"
 AUDIT = "AUDIT"
-CREDENTIALS_FILE = "credentials.json"
 
 Sync = Literal["always", "fast"]
 
@@ -35,8 +33,13 @@ class Grant:
     publishes: tuple[str, ...] = ()
     #: names of the consumers it may pull from and acknowledge; a family ends with "-"
     consumes: tuple[str, ...] = ()
+    #: streams of whose consumers it may use any but those that are another user's: how many watchers there are, and
+    #: what they are called, is no matter of the server's configuration
+    consumes_of: tuple[str, ...] = ()
     #: streams whose state and consumers it may read
     reads: tuple[str, ...] = ()
+    #: streams whose messages it may read again
+    fetches: tuple[str, ...] = ()
     #: subjects it may follow, besides its own inbox
     follows: tuple[str, ...] = ()
     #: may declare and purge the account's streams and consumers
@@ -64,15 +67,20 @@ GRANTS: tuple[Grant, ...] = (
     Grant(
         user="resolver",
         account=_CONTROL,
-        publishes=(names.SUBJECT_DEC, names.SUBJECT_CMD, "photosift.dlqc.out", "photosift.dlqc.req"),
+        publishes=(
+            *(names.SUBJECT_DEC, names.SUBJECT_CMD, names.SUBJECT_LEAD),
+            *("photosift.dlqc.out", "photosift.dlqc.req"),
+        ),
         consumes=(names.RESOLVER_OUT, names.RESOLVER_REQ),
-        reads=("CMD", "OUT", "REQ"),
+        reads=("DEC", "CMD", "OUT", "REQ"),
+        fetches=("DEC", "CMD", "OUT", "REQ", "LEAD"),
     ),
     Grant(
         user="executor",
         account=_CONTROL,
         publishes=(names.SUBJECT_OUT, "photosift.dlqc.cmd", "photosift.dlqc.req"),
         consumes=(names.EXECUTOR_CMD, names.EXECUTOR_REQ),
+        consumes_of=("CMD", "REQ"),
         reads=("CMD", "REQ"),
     ),
     Grant(user="setup-data", account=_DATA, declares=True),
@@ -140,21 +148,41 @@ def covers(pattern: str, subject: str) -> bool:
 
 
 def permissions(grant: Grant, topology: Topology) -> dict[str, list[str]]:
-    """Allow lists for ``publish`` and ``subscribe``, as short as the user's work lets them be."""
+    """Allow lists for ``publish`` and ``subscribe``, as short as the user's work lets them be; see ``refusals``."""
     publish = [*grant.publishes, *_api(grant, topology)]
     # whoever never asks the server for anything gets no inbox
     inbox = [f"{inbox_prefix(grant.user)}.>"] if publish else []
     return {"publish": publish, "subscribe": [*inbox, *grant.follows]}
 
 
+def refusals(grant: Grant, topology: Topology) -> list[str]:
+    """What it may not publish although its allow list covers it: the consumers that are another user's."""
+    others = {family for other in GRANTS if other.user != grant.user for family in other.consumes}
+    return [
+        subject
+        for stream in grant.consumes_of
+        for consumer in topology.consumers_of(stream)
+        if any(consumer.name.startswith(family) for family in others)
+        for subject in _use_of(stream, consumer.name)
+    ]
+
+
+def _use_of(stream: str, consumer: str) -> Iterator[str]:
+    yield f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+    yield f"$JS.ACK.{stream}.{consumer}.>"
+
+
 def _api(grant: Grant, topology: Topology) -> Iterator[str]:
-    for family in grant.consumes:
+    for stream in grant.consumes_of:
+        yield from _use_of(stream, "*")
+    for family in () if grant.consumes_of else grant.consumes:
         for consumer in topology.family(family):
-            yield f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
-            yield f"$JS.ACK.{consumer.stream}.{consumer.name}.>"
+            yield from _use_of(consumer.stream, consumer.name)
     for stream in grant.reads:
         yield f"$JS.API.STREAM.INFO.{stream}"
         yield f"$JS.API.CONSUMER.LIST.{stream}"
+    for stream in grant.fetches:
+        yield f"$JS.API.STREAM.MSG.GET.{stream}"
     if grant.declares:
         for declared in (s.name for s in topology.streams if s.account.value == grant.account):
             for verb in ("CREATE", "UPDATE", "INFO", "PURGE"):
@@ -228,39 +256,10 @@ def _shown(account: Account, topology: Topology) -> list[dict[str, Any]]:
 
 
 def _user(grant: Grant, credential: Credential, topology: Topology) -> dict[str, Any]:
-    allowed = permissions(grant, topology)
-    return {
-        "user": credential.user,
-        "password": credential.password,
-        "permissions": {way: {"allow": subjects} if subjects else {"deny": ">"} for way, subjects in allowed.items()},
+    allowed, refused = permissions(grant, topology), refusals(grant, topology)
+    said: dict[str, dict[str, Any]] = {
+        way: {"allow": subjects} if subjects else {"deny": ">"} for way, subjects in allowed.items()
     }
-
-
-def write_credentials(folder: Path, url: str, credentials: Mapping[str, Credential]) -> None:
-    """Leave url and passwords for the other processes of the same user."""
-    users = {name: c.password for name, c in credentials.items()}
-    write_private(folder / CREDENTIALS_FILE, json.dumps({"url": url, "users": users}, indent=1))
-
-
-def read_credentials(folder: Path, only: Sequence[str] = ()) -> tuple[str, dict[str, Credential]]:
-    """Url (may be empty) and credentials from a folder: ``credentials.json``, or a file of each user's name.
-
-    Raises ``UsageError`` where there are none, or one of ``only`` is missing.
-    """
-    try:
-        url, passwords = _read_passwords(folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"no passwords of the bus in {folder}: {error}") from error
-    missing = [user for user in only or () if user not in passwords]
-    if missing or not passwords:
-        raise UsageError(f"no password of {', '.join(missing) or 'anyone'} in {folder}")
-    return url, {user: Credential(user, password) for user, password in passwords.items()}
-
-
-def _read_passwords(folder: Path) -> tuple[str, dict[str, str]]:
-    together = folder / CREDENTIALS_FILE
-    if together.exists():
-        found = json.loads(together.read_text())
-        return str(found["url"]), {str(k): str(v) for k, v in found["users"].items()}
-    files = {g.user: folder / g.user for g in GRANTS}
-    return "", {user: path.read_text().strip() for user, path in files.items() if path.is_file()}
+    if refused:
+        said["publish"]["deny"] = refused
+    return {"user": credential.user, "password": credential.password, "permissions": said}

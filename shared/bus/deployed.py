@@ -13,13 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.bus.accounts import (
-    SERVICE_USERS,
-    Credential,
-    new_credentials,
-    read_credentials,
-    server_settings,
-)
+from shared.bus.accounts import SERVICE_USERS, Credential, new_credentials, server_settings
+from shared.bus.passwords import read_credentials
 from shared.bus.topology import declared
 from shared.errors import UsageError
 from shared.secretfiles import missing, new_password, written

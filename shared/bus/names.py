@@ -10,6 +10,7 @@ ANALYSER_FS_RETRY = "analyser-fs-retry"
 RESOLVER_SIG = "resolver-sig"
 RESOLVER_OUT = "resolver-out"
 RESOLVER_REQ = "resolver-req"
+#: of the watcher without a name; another's end with its name, see ``of_watcher``
 EXECUTOR_CMD = "executor-cmd"
 EXECUTOR_REQ = "executor-req"
 
@@ -19,3 +20,9 @@ SUBJECT_DEC = "photosift.dec.>"
 SUBJECT_CMD = "photosift.cmd.>"
 SUBJECT_OUT = "photosift.out.>"
 SUBJECT_REQ = "photosift.req.>"
+SUBJECT_LEAD = "photosift.lead.>"
+
+
+def of_watcher(consumer: str, watcher: str) -> str:
+    """The consumer of a watcher that has a name, where there are several."""
+    return f"{consumer}-{watcher}" if watcher else consumer

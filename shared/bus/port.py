@@ -77,6 +77,21 @@ class Bus(Protocol):
     async def backlog(self, consumer: str) -> int:
         """How many messages the consumer (or the family of that prefix) has not acknowledged yet."""
 
+    async def claim(self, message: Message, *, after: int) -> int | None:
+        """Store it where ``after`` is the sequence of the last on its subject (0: there is none): its own sequence.
+
+        None where another message came in between; the server decides. Raises as ``publish``.
+        """
+
+    async def latest(self, subject: str) -> tuple[int, Message] | None:
+        """The last message that is stored on a subject, with its sequence; None where there is none."""
+
+    async def span(self, stream: str) -> tuple[int, int]:
+        """The first sequence that a stream still has (one above the last where it has none), and the last."""
+
+    def stored(self, stream: str, *, after: int) -> AsyncIterator[tuple[int, Envelope, Message]]:
+        """What a stream has now beyond a sequence, in its order, once; nothing is acknowledged by that."""
+
     def follow(self, *subjects: str) -> AsyncIterator[tuple[Envelope, Message]]:
         """Live messages from now on, without acknowledgement: for people, progress and audit.
 

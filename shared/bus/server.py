@@ -15,15 +15,9 @@ from pathlib import Path
 
 import structlog
 
-from shared.bus.accounts import (
-    CREDENTIALS_FILE,
-    Credential,
-    Sync,
-    configuration,
-    new_credentials,
-    write_credentials,
-)
+from shared.bus.accounts import Credential, Sync, configuration, new_credentials
 from shared.bus.child import Child
+from shared.bus.passwords import CREDENTIALS_FILE, write_credentials
 from shared.bus.port import BusUnavailable
 from shared.bus.topology import Topology, declared
 from shared.errors import UsageError

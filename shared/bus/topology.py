@@ -8,13 +8,13 @@ they drop their oldest instead, since nobody would ever make room in them and a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.bus import names
 from shared.messages.base import Message
-from shared.messages.subjects import subject_of
+from shared.messages.subjects import commands_for_root, subject_of
 from shared.paths import PARTITIONS
 
 MIB = 1 << 20
@@ -48,6 +48,8 @@ class Stream:
     max_message: int | None = LONGEST_STORED
     #: a record without consumers: full means that the oldest goes
     drops_oldest: bool = False
+    #: only the last message on a subject matters
+    keeps_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,8 @@ class Consumer:
 
     name: str
     stream: str
-    filter: str
+    #: the subjects it delivers
+    filters: tuple[str, ...]
     #: 1 keeps the order: the next is handed out when this one is done with
     max_ack_pending: int
     ack_wait: float
@@ -96,9 +99,16 @@ class Topology:
         return {s.subject.split(".")[1]: s for s in self.streams}[domain]
 
 
-def declared(*, size_factor: float = 1.0, ack_wait: float = ACK_WAIT) -> Topology:
-    """The topology. ``size_factor`` scales the streams' sizes (about 5 GiB at most), ``ack_wait`` is in seconds."""
-    return Topology(tuple(_streams(size_factor)), tuple(_consumers(ack_wait)))
+def declared(
+    *, size_factor: float = 1.0, ack_wait: float = ACK_WAIT, watchers: Mapping[str, str] | None = None
+) -> Topology:
+    """The topology. ``size_factor`` scales the streams' sizes (about 5 GiB at most), ``ack_wait`` is in seconds.
+
+    ``watchers``: which watcher has a root, by the root's name; where all belong to one that has no name, it is the
+    executor for whatever is asked.
+    """
+    consumers = (*_consumers(ack_wait), *_executors(ack_wait, watchers or {}))
+    return Topology(tuple(_streams(size_factor)), consumers)
 
 
 def _streams(factor: float) -> Iterator[Stream]:
@@ -112,6 +122,8 @@ def _streams(factor: float) -> Iterator[Stream]:
     yield Stream(name="REQ", account=control, subject=names.SUBJECT_REQ, max_bytes=size(64))
     yield Stream(name="CMD", account=control, subject=names.SUBJECT_CMD, max_bytes=size(512))
     yield Stream(name="OUT", account=control, subject=names.SUBJECT_OUT, max_bytes=size(512))
+    lead = names.SUBJECT_LEAD
+    yield Stream(name="LEAD", account=control, subject=lead, max_bytes=size(16), drops_oldest=True, keeps_last=True)
     for name, account in (("DLQ", data), ("DLQC", control)):
         yield Stream(
             name=name,
@@ -129,7 +141,7 @@ def _consumers(ack_wait: float) -> Iterator[Consumer]:
         yield Consumer(
             name=f"{names.ANALYSER_FS}{n}",
             stream="FS",
-            filter=f"photosift.fs.{n}.*",
+            filters=(f"photosift.fs.{n}.*",),
             max_ack_pending=1,
             ack_wait=ack_wait,
             retry_prefix=retry,
@@ -137,7 +149,7 @@ def _consumers(ack_wait: float) -> Iterator[Consumer]:
     yield Consumer(
         name=names.ANALYSER_FS_RETRY,
         stream="FS",
-        filter=f"{retry}.>",
+        filters=(f"{retry}.>",),
         max_ack_pending=1,
         ack_wait=ack_wait,
         retry_prefix=retry,
@@ -146,10 +158,22 @@ def _consumers(ack_wait: float) -> Iterator[Consumer]:
         (names.RESOLVER_SIG, "SIG", names.SUBJECT_SIG, 1024),
         (names.RESOLVER_OUT, "OUT", names.SUBJECT_OUT, 1024),
         (names.RESOLVER_REQ, "REQ", names.SUBJECT_REQ, 64),
-        (names.EXECUTOR_CMD, "CMD", names.SUBJECT_CMD, 64),
-        (names.EXECUTOR_REQ, "REQ", names.SUBJECT_REQ, 64),
     ):
-        yield Consumer(name=name, stream=stream, filter=subject, max_ack_pending=at_once, ack_wait=ack_wait)
+        yield Consumer(name=name, stream=stream, filters=(subject,), max_ack_pending=at_once, ack_wait=ack_wait)
+
+
+def _executors(ack_wait: float, watchers: Mapping[str, str]) -> Iterator[Consumer]:
+    """Each watcher is asked about its own roots alone (S23); what people request is heard by every one."""
+    for watcher in sorted({*watchers.values()} or {""}):
+        roots = sorted(root for root, its in watchers.items() if its == watcher)
+        alone = not any(watchers.values())
+        asked = (names.SUBJECT_CMD,) if alone else tuple(f"{commands_for_root(root)}.>" for root in roots)
+        for consumer, stream, filters in (
+            (names.EXECUTOR_CMD, "CMD", asked),
+            (names.EXECUTOR_REQ, "REQ", (names.SUBJECT_REQ,)),
+        ):
+            name = names.of_watcher(consumer, watcher)
+            yield Consumer(name=name, stream=stream, filters=filters, max_ack_pending=64, ack_wait=ack_wait)
 
 
 _RETRIED = re.compile(r"^(photosift\.fs)\.retry\.")

@@ -54,6 +54,11 @@ class TakeFile(Message):
         return f"cmd:{self.command_id}:{self.expires_at:.0f}"
 
     @property
+    def root(self) -> str:
+        """The root whose executor is asked (S23)."""
+        return self.victim.file.root
+
+    @property
     def about(self) -> str:
         return self.victim.file.photo.file_id
 
@@ -93,6 +98,11 @@ class RemoveItem(Message):
     @property
     def message_id(self) -> str:
         return f"cmd:{self.command_id}:{self.expires_at:.0f}"
+
+    @property
+    def root(self) -> str:
+        """The root whose executor is asked (S23)."""
+        return self.file.root
 
     @property
     def about(self) -> str:

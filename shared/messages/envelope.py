@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import MessageRejected, UnsafePath
-from shared.messages import analysis, commands, deadletters, files, outcomes, requests, resolution
+from shared.messages import analysis, commands, deadletters, files, leading, outcomes, requests, resolution
 from shared.messages.base import Message
 
 #: a payload longer than this is refused before it is parsed
 LONGEST_MESSAGE = 1_000_000
 
-_MODULES = (files, analysis, resolution, commands, outcomes, requests, deadletters)
+_MODULES = (files, analysis, resolution, commands, outcomes, requests, leading, deadletters)
 
 
 class Envelope(BaseModel):

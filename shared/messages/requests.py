@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from shared.messages.base import FileRef, FolderRef, Message
@@ -73,3 +74,22 @@ class ApplyRequested(Request):
     target: str | None = None
     #: how many files the person was shown; more than this is never acted on
     at_most: int
+
+
+def root_of(request: Request) -> str | None:
+    """The one root that a request is about, and whose watcher alone answers; None: about any, and all answer."""
+    match request:
+        case AdoptRequested(root=root) | ConfirmRequested(root=root):
+            return root
+        case AllowRequested(folder=folder):
+            return folder.root
+        case RestoreRequested(file=FileRef(root=root)):
+            return root
+    return None
+
+
+def answers_wanted(request: Request, watchers: Mapping[str, str]) -> int:
+    """From how many an answer comes: the one whose root it is about, or every watcher of the settings."""
+    if root_of(request) in watchers:
+        return 1
+    return len({*watchers.values()} or {""})

@@ -26,11 +26,13 @@ PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "command": (("resolver",), ("executor",)),
     "outcome": (("executor",), ("resolver", "person")),
     "request": (("person",), ("resolver", "executor")),
+    "lead": (("resolver",), ("resolver", "person")),
     "deadletter": (("analyser", "resolver", "executor"), ("person",)),
 }
 
 _PARAMETERS = {
     "partition": "0..63, from the hash of root and path: one file's messages are always in the same one.",
+    "root": "From the name of the victim's root: the watcher that has the root listens there.",
     "stream": "The stream of the message that could not be handled, in lower case.",
 }
 

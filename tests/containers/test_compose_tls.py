@@ -86,7 +86,7 @@ def test_s21_the_index_says_nothing_without_tls(outside: Outside) -> None:
 
 OUTSIDE = """
 import asyncio, pathlib, sys
-from shared.bus.accounts import read_credentials
+from shared.bus.passwords import read_credentials
 from shared.bus.address import Address
 from shared.bus.jetstream import connect
 

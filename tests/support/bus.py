@@ -152,10 +152,15 @@ async def _quiet(_error: Exception) -> None:
 
 @contextlib.asynccontextmanager
 async def running_bus(
-    folder: Path, *, ack_wait: float = 60.0, size_factor: float = 0.05, sync: Sync = "fast"
+    folder: Path,
+    *,
+    ack_wait: float = 60.0,
+    size_factor: float = 0.05,
+    sync: Sync = "fast",
+    watchers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[RunningBus]:
     """``sync="fast"``: no test cuts the power."""
-    topology = declared(ack_wait=ack_wait, size_factor=size_factor)
+    topology = declared(ack_wait=ack_wait, size_factor=size_factor, watchers=watchers)
     server = BundledServer(folder / "nats", sync=sync, topology=topology)
     try:
         await server.start()

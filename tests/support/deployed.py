@@ -10,11 +10,12 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from shared.bus.accounts import SERVICE_USERS, read_credentials
+from shared.bus.accounts import SERVICE_USERS
 from shared.bus.address import Address
 from shared.bus.child import Child
 from shared.bus.deployed import PASSWORDS_FILE, make_secrets
 from shared.bus.jetstream import setup
+from shared.bus.passwords import read_credentials
 from shared.bus.server import nats_server
 from shared.bus.topology import declared
 from tests.support.bus import RunningBus

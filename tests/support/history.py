@@ -42,9 +42,10 @@ from shared.index.embedded import EmbeddedIndex
 from shared.lifecycle import Service
 from shared.messages.base import FileRef, Message
 from shared.messages.commands import Evidence, TakeFile
-from shared.messages.envelope import Envelope, encode
+from shared.messages.envelope import Envelope, decode, encode
 from shared.messages.outcomes import CommandDone, ItemRestored, RequestAnswered
 from shared.messages.resolution import CaughtUp, DecisionWithdrawn, GroupDecided
+from shared.messages.subjects import subject_of
 from shared.paths import PhotoPath
 from tests.support.bus import RunningBus, running_bus
 from tests.support.photos import jpeg, scene
@@ -469,7 +470,7 @@ class House:
 
     async def publish_again(self, envelope: Envelope) -> None:
         """As the resolver, and without the message id by which the server would drop a repetition."""
-        await self.forger.publish("photosift.cmd.take", encode(envelope))
+        await self.forger.publish(subject_of(decode(encode(envelope))[1]), encode(envelope))
         await self.forger.flush()
 
 

@@ -8,6 +8,7 @@ from shared.messages.commands import Covered, Evidence, RemoveItem, TakeFile
 from shared.messages.deadletters import DeadLetter
 from shared.messages.envelope import Envelope, wrap
 from shared.messages.files import FileGone, FileMoved, FileSettled, PassFinished
+from shared.messages.leading import LeadHeld
 from shared.messages.outcomes import (
     CommandDone,
     FolderRemoved,
@@ -227,6 +228,7 @@ def samples() -> tuple[Message, ...]:
         ApplyRequested(
             request_id="r1", action="move", classes=("same-bytes",), roots=("photos",), target="/target", at_most=12
         ),
+        LeadHeld(holder="m1", session="s1", by="nas", at=NOW),
         dead_letter(),
     )
 

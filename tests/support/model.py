@@ -10,11 +10,11 @@ import numpy as np
 from services.resolver.clustering import Bounds
 from services.resolver.planning import Policy
 from services.resolver.ranking import Candidate, Role, rules_named
-from shared.config import DEFAULT_RULES
 from shared.index.port import ContentDoc, FileDoc
 from shared.messages.analysis import Facts
 from shared.messages.base import FileStat
 from shared.paths import PhotoPath
+from shared.settings_rules import DEFAULT_RULES
 from shared.signature import COMPACT, Signature
 
 RULES = rules_named(DEFAULT_RULES)

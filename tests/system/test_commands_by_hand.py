@@ -9,11 +9,13 @@ from pathlib import Path
 import nats
 import pytest
 
-from shared.bus.accounts import inbox_prefix, read_credentials
+from shared.bus.accounts import inbox_prefix
+from shared.bus.passwords import read_credentials
 from shared.clock import SystemClock, utc
 from shared.messages.base import FileRef
 from shared.messages.commands import Evidence, TakeFile
-from shared.messages.envelope import encode, wrap
+from shared.messages.envelope import decode, encode, wrap
+from shared.messages.subjects import subject_of
 from tests.support.overhearing import Event, Overheard, Watched, tiny, watched, write
 from tests.support.program import files_below
 
@@ -112,7 +114,7 @@ async def publish(w: Watched, command: TakeFile, *, correlation: str) -> None:
         url, user="resolver", password=credentials["resolver"].password, inbox_prefix=inbox_prefix("resolver")
     )
     try:
-        answer = await resolver.request("photosift.cmd.take", encode(envelope), timeout=60)
+        answer = await resolver.request(subject_of(decode(encode(envelope))[1]), encode(envelope), timeout=60)
         assert b'"stream":"CMD"' in answer.data, answer.data
     finally:
         await resolver.close()

@@ -50,7 +50,7 @@ async def test_setup_declares_and_the_steward_stays_until_it_is_told(tmp_path: P
             **({"PHOTOSIFT_NATS_CA_FILE": str(server.address.ca_file)} if tls else {}),
         }
         for _ in range(2):  # what is as it should be stays untouched
-            assert "8 streams, 70 consumers" in photosift("setup", state=tmp_path / "state", **known).stdout
+            assert "9 streams, 70 consumers" in photosift("setup", state=tmp_path / "state", **known).stdout
         steward = await Steward.connect(server.address, server.credentials)
         assert await steward.last_seq("CMD") == 0
         await steward.close()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus.accounts import read_credentials
 from shared.bus.jetstream import Steward
+from shared.bus.passwords import read_credentials
 from tests.support.bus import halt
 from tests.support.overhearing import Event, Overheard, Watched, tiny, watched, write
 from tests.support.program import files_below

@@ -22,6 +22,7 @@ EXPECTED = frozenset(
         "target-not-mine",
         "expired",
         "batch-stopped",
+        "keeper-out-of-reach",
         "not-my-root",
         "not-the-owner",
         "older-journal",

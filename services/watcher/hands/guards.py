@@ -94,11 +94,11 @@ def _has_not_expired(command: TakeFile, facts: OrderFacts) -> Refusal | None:
 
 
 def _roots_are_mine(command: TakeFile, facts: OrderFacts) -> Refusal | None:
-    for evidence in (command.victim, command.keeper):
+    for evidence, code in ((command.victim, "not-my-root"), (command.keeper, "keeper-out-of-reach")):
         root = evidence.file.root
         if root not in facts.roots:
             return Refusal(
-                code="not-my-root",
+                code=code,
                 explanation=f"{named(evidence)} is in root {printable(root)}, which this executor has not got",
             )
         if facts.roots[root].not_ours is not None:  # S23: also the keeper's, only its executor checks keepers there

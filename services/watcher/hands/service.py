@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from services.watcher.hands.restoring import Restoring
 from services.watcher.hands.sight import Sight
 from services.watcher.hands.workbench import Workbench
 from shared.bus.consuming import OUTAGES, work_through
-from shared.bus.names import EXECUTOR_CMD, EXECUTOR_REQ
+from shared.bus.names import EXECUTOR_CMD, EXECUTOR_REQ, of_watcher
 from shared.bus.port import Bus, Delivery
 from shared.clock import Clock
 from shared.config import Settings
@@ -42,6 +43,7 @@ from shared.messages.requests import (
     ConfirmRequested,
     Request,
     RestoreRequested,
+    root_of,
 )
 from shared.paths import PhotoPath
 from shared.telemetry.metrics import OUTCOMES
@@ -91,14 +93,16 @@ class Hands:
         upkeep_seconds: float = UPKEEP,
     ) -> None:
         self._bus, self._clock, self._upkeep_seconds = bus, clock, upkeep_seconds
+        self._watcher, mine = settings.this_watcher, settings.of_this_watcher()
+        self._elsewhere = settings.watchers.keys() - mine.watchers.keys()
         self._make = lambda: Workbench(
-            disk=disk, settings=settings, clock=clock, folder=folder, sight=sight, fault_point=fault_point
+            disk=disk, settings=mine, clock=clock, folder=folder, sight=sight, fault_point=fault_point
         )
         self._on_taken, self._on_restored = on_taken, on_restored
         self._confirm_disappearances = confirm_disappearances
         self._adopt_for_eyes, self._allow_for_eyes = adopt_for_eyes, allow_for_eyes
         self._asked_for = asked_for
-        self._by = f"executor@{socket.gethostname()}"
+        self._by = f"{of_watcher('executor', self._watcher)}@{socket.gethostname()}"
         self._saying = asyncio.Lock()
         self._trouble: str | None = "the journal is not open yet"
 
@@ -138,12 +142,12 @@ class Hands:
         self._removal = Removal(self._bench)
         self._releasing = Releasing(self._bench, self._removal)
         self._answering = Answering(self._bench, restoring, by=self._by)
-        outages = (*OUTAGES, JournalFailed)
+        working = partial(work_through, self._bus, stop=stop, outages=(*OUTAGES, JournalFailed))
         await self._look_after()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._upkeep(stop))
-            group.create_task(work_through(self._bus, EXECUTOR_CMD, self._on_command, stop=stop, outages=outages))
-            group.create_task(work_through(self._bus, EXECUTOR_REQ, self._on_request, stop=stop, outages=outages))
+            group.create_task(working(of_watcher(EXECUTOR_CMD, self._watcher), self._on_command))
+            group.create_task(working(of_watcher(EXECUTOR_REQ, self._watcher), self._on_request))
 
     async def _in_thread(self, work: Callable[..., T], *values: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *values)
@@ -214,6 +218,8 @@ class Hands:
         request = delivery.message
         if not isinstance(request, RestoreRequested | AdoptRequested | ConfirmRequested | AllowRequested):
             return  # the resolver's
+        if root_of(request) in self._elsewhere:
+            return  # another watcher's, which hears it too
         known = await self._acting(self._bench.journal.answer_to, request.request_id)
         answer = known or await self._answer(request)
         await self._acting(self._bench.journal.answer, answer, delivery.envelope)

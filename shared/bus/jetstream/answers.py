@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.bus.port import BusUnavailable
-from shared.errors import PermanentError
+from shared.errors import PermanentError, PhotosiftError
 
 #: the server's error numbers for: stream full (messages, bytes), storage or memory used up, too many of anything
 _FULL = {10077, 10047, 10023, 10028, 10026, 10027}
-_NOT_FOUND = {10014, 10059}
-_TOO_LONG = 10054
 
 
 class TooLong(PermanentError):
@@ -25,6 +23,27 @@ class NotDeclared(BusUnavailable):
     """The stream or consumer is not declared on the server."""
 
     code = "not-declared"
+
+
+class NoMessage(PermanentError):
+    """There is no such message in the stream."""
+
+    code = "no-message"
+
+
+class CameSecond(PermanentError):
+    """Another message was stored before it."""
+
+    code = "came-second"
+
+
+#: by the server's numbers: no stream, no consumer; no message; too long; not the last sequence that was expected
+_KINDS: Mapping[Any, type[PhotosiftError]] = {
+    **dict.fromkeys((10014, 10059), NotDeclared),
+    10037: NoMessage,
+    10054: TooLong,
+    **dict.fromkeys((10071, 10164), CameSecond),
+}
 
 
 def checked(answer: bytes, subject: str) -> dict[str, Any]:
@@ -43,10 +62,8 @@ def translated(complaint: Mapping[str, Any], subject: str) -> Exception:
     number, text = complaint.get("err_code"), f"{subject}: {complaint.get('description')}"
     if number in _FULL:
         return BusUnavailable(f"full: {text}")
-    if number in _NOT_FOUND:
-        return NotDeclared(text)
-    if number == _TOO_LONG:
-        return TooLong(text)
+    if (kind := _KINDS.get(number)) is not None:
+        return kind(text)
     if complaint.get("code", 500) >= 500:
         return BusUnavailable(text)
     return PermanentError(text)

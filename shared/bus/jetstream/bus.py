@@ -9,11 +9,13 @@ from nats.aio.msg import Msg
 
 from shared.bus.accounts import SERVICE_USERS, Credential, Grant, covers, grant_of, may_publish
 from shared.bus.address import Address
+from shared.bus.jetstream.answers import CameSecond
 from shared.bus.jetstream.counting import Counter
 from shared.bus.jetstream.deliveries import BACK_OFF, Desk, JetStreamDelivery
 from shared.bus.jetstream.hearing import Heard, read
 from shared.bus.jetstream.link import ANSWER_WITHIN, Link
 from shared.bus.jetstream.pulling import Puller
+from shared.bus.jetstream.reading import from_then_on, last_on
 from shared.bus.jetstream.storing import Author, Letter, store
 from shared.bus.jetstream.together import store_many
 from shared.bus.port import NotPermitted
@@ -97,6 +99,29 @@ class JetStreamBus:
             by_stream.setdefault(self._topology.stream_of(letter.subject).name, []).append(letter)
         for letters in by_stream.values():
             await store_many(self._links[self._publisher_of(letters[0].subject)], letters)
+
+    async def claim(self, message: Message, *, after: int) -> int | None:
+        letter = Letter.of(self._author.envelope(message, None), message)
+        try:
+            return await store(self._links[self._publisher_of(letter.subject)], letter, after=after)
+        except CameSecond:
+            return None
+
+    async def latest(self, subject: str) -> tuple[int, Message] | None:
+        stream = self._topology.stream_of(subject).name
+        return await last_on(self._reader_of(stream), stream, subject)
+
+    async def span(self, stream: str) -> tuple[int, int]:
+        state = (await self._counter_of(stream).stream(stream))["state"]
+        return (int(state["first_seq"]) if state["messages"] else int(state["last_seq"]) + 1), int(state["last_seq"])
+
+    async def stored(self, stream: str, *, after: int) -> AsyncIterator[tuple[int, Envelope, Message]]:
+        _, last = await self.span(stream)
+        async for found in from_then_on(self._reader_of(stream), stream, after, last):
+            yield found
+
+    def _reader_of(self, stream: str) -> Link:
+        return self._link_that(lambda grant: stream in grant.fetches, stream)
 
     def _publisher_of(self, subject: str) -> str:
         for user in self._links:

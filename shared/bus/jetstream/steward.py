@@ -103,7 +103,10 @@ class Steward:
                 await link.call(f"$JS.API.STREAM.UPDATE.{stream.name}", config)
 
     async def _declare_consumer(self, account: Account, consumer: Consumer) -> None:
-        subject = f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}.{consumer.filter}"
+        subject = ".".join(
+            ("$JS.API.CONSUMER.CREATE", consumer.stream, consumer.name)
+            + (consumer.filters if len(consumer.filters) == 1 else ())
+        )
         await self._link[account].call(subject, {"stream_name": consumer.stream, "config": consumer_config(consumer)})
 
     async def hand_out_again(self) -> int:
@@ -257,6 +260,7 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "max_msg_size": stream.max_message or -1,
         "max_age": 0,
         "num_replicas": 1,
+        **({"max_msgs_per_subject": 1} if stream.keeps_last else {}),
         "duplicate_window": int(DUPLICATE_WINDOW * 1e9),
         "allow_atomic": True,
         "republish": {"src": stream.subject, "dest": f"{STORED}{stream.subject}"},
@@ -271,6 +275,12 @@ def consumer_config(consumer: Consumer) -> dict[str, Any]:
         "ack_policy": "explicit",
         "ack_wait": int(consumer.ack_wait * 1e9),
         "max_deliver": -1,
-        "filter_subject": consumer.filter,
+        **_filters(consumer),
         "max_ack_pending": consumer.max_ack_pending,
     }
+
+
+def _filters(consumer: Consumer) -> dict[str, Any]:
+    if len(consumer.filters) == 1:
+        return {"filter_subject": consumer.filters[0]}
+    return {"filter_subjects": list(consumer.filters)}

@@ -18,6 +18,8 @@ from shared.messages.subjects import subject_of
 
 #: the server drops a repeated one within its window
 MESSAGE_ID = "Nats-Msg-Id"
+#: the server stores a message only where the last on its subject has this sequence
+LAST_ON_SUBJECT = "Nats-Expected-Last-Subject-Sequence"
 TRACE = "traceparent"
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -71,10 +73,12 @@ def header_text(text: str) -> str:
     return text if text.isascii() and text.isprintable() and text == text.strip() else digest_id(text)
 
 
-async def store(link: Link, letter: Letter) -> int:
+async def store(link: Link, letter: Letter, *, after: int | None = None) -> int:
     """Returns the stream sequence when the server has stored it (G1).
 
+    ``after``: only where that is the sequence of the last on its subject; raises ``CameSecond`` otherwise.
     Raises ``BusUnavailable``, ``NotPermitted``, ``TooLong``.
     """
-    answer = await link.ask(letter.subject, letter.payload, headers=letter.headers)
+    condition = {} if after is None else {LAST_ON_SUBJECT: str(after)}
+    answer = await link.ask(letter.subject, letter.payload, headers={**letter.headers, **condition})
     return int(checked(answer, letter.subject)["seq"])

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus.accounts import GRANTS, SERVICE_USERS, Credential, new_credentials, read_credentials
+from shared.bus.accounts import GRANTS, SERVICE_USERS, Credential, new_credentials
 from shared.bus.address import Address, NotTrusted
 from shared.bus.consuming import publish_patiently
 from shared.bus.deployed import make_secrets, server_conf
 from shared.bus.jetstream import Steward, connect, setup
 from shared.bus.jetstream.link import Link
 from shared.bus.names import SUBJECT_FS
+from shared.bus.passwords import read_credentials
 from shared.bus.port import BusUnavailable, NotPermitted
 from shared.bus.server import nats_server
 from shared.errors import UsageError

@@ -26,6 +26,7 @@ from shared.bus.jetstream import Steward, connect
 from shared.bus.names import EXECUTOR_CMD, RESOLVER_OUT
 from shared.bus.port import Delivery, NotPermitted
 from shared.messages.envelope import encode
+from shared.messages.subjects import subject_of
 from tests.support.bus import RunningBus, running_bus
 from tests.support.deployed import deployed_bus
 from tests.support.messages import confirm, done, due, envelope_of, removal_done, remove, settled, take
@@ -33,8 +34,8 @@ from tests.support.messages import confirm, done, due, envelope_of, removal_done
 COMMAND = encode(envelope_of(take()))
 OUTCOME = encode(envelope_of(done()))
 FORGERIES = {
-    "photosift.cmd.take": COMMAND,
-    "photosift.cmd.remove": encode(envelope_of(remove())),
+    subject_of(take()): COMMAND,
+    subject_of(remove()): encode(envelope_of(remove())),
     "photosift.out.command-done": OUTCOME,
     "photosift.out.item-due": encode(envelope_of(due())),
     "photosift.out.removal-done": encode(envelope_of(removal_done())),
@@ -258,6 +259,19 @@ async def test_s20_people_cannot_speak_to_jetstream(bus: RunningBus, user: str) 
             await client.publish(f"$JS.API.{call}", b"{}", reply=f"{inbox_prefix(user)}.x")
         await carried_out(client)
         assert len(complaints) == 4
+
+
+async def test_s20_an_executor_takes_from_any_watchers_consumers_and_not_from_the_resolvers(bus: RunningBus) -> None:
+    """Watchers are named by the settings, the server's permissions are not: they leave out what is somebody else's."""
+    async with raw(bus, "executor") as (client, complaints):
+        for consumer in ("CMD.executor-cmd-attic", "REQ.executor-req-attic"):
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", b"{}", reply=f"{inbox_prefix('executor')}.x")
+        await carried_out(client)
+        assert not complaints
+        for subject in ("$JS.API.CONSUMER.MSG.NEXT.REQ.resolver-req", "$JS.ACK.REQ.resolver-req.1.1.1.0.0"):
+            await client.publish(subject, b"{}", reply=f"{inbox_prefix('executor')}.x")
+        await carried_out(client)
+        assert len(complaints) == 2
 
 
 @pytest.mark.parametrize("user", [g.user for g in GRANTS if not g.declares])

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from shared.bus import server as server_module
-from shared.bus.accounts import read_credentials
 from shared.bus.child import Child
 from shared.bus.consuming import work_through
 from shared.bus.jetstream import Steward, connect, setup
 from shared.bus.names import RESOLVER_REQ
+from shared.bus.passwords import read_credentials
 from shared.bus.port import BusUnavailable
 from shared.bus.server import BundledServer
 from shared.errors import UsageError

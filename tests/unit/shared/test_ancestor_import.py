@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from shared.ancestor_import import DROPPED, SAME, Imported, import_file, import_variables
-from shared.config import DEFAULT_RULES, Settings
+from shared.config import Settings
 from shared.errors import UsageError
+from shared.settings_rules import DEFAULT_RULES
 from shared.settings_sources import load
 
 EVERYTHING = """\

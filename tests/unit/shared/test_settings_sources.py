@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import RULE_NAMES, Analysis, Breaker, Deduplication, Root, RuleName, Settings, Watch
+from shared.config import Analysis, Breaker, Deduplication, Root, Settings, Watch
 from shared.errors import UsageError
 from shared.settings_complaints import SettingsWrong
+from shared.settings_rules import RULE_NAMES, RuleName
 from shared.settings_sources import Override, load, load_with_origins, read_environment, read_yaml
 from shared.settings_yaml import variables, yaml_text
 

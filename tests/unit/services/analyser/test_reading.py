@@ -45,8 +45,11 @@ def test_a_file_that_is_not_there_has_vanished(tmp_path: Path, rel: bytes) -> No
     assert refusal(tmp_path, rel) == "vanished"
 
 
-def test_a_file_of_a_root_that_is_not_there_has_vanished(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "unmounted", b"a.jpg") == "vanished"
+def test_s14_a_root_that_is_not_mounted_says_nothing_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "mountpoint").mkdir()
+    for root in ("unmounted", "mountpoint"):
+        assert refusal(tmp_path / root, b"a.jpg") == "root-away"
+        assert refusal(tmp_path / root, b"folder/a.jpg") == "root-away"
 
 
 @pytest.mark.parametrize("rel", [b"link.jpg", b"linked/photo.jpg"])

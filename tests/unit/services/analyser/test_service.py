@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.analyser.results import Refused, Result
+from services.analyser.service import as_its_watcher_sees_it
 from services.analyser.workers import WorkerPool
 from shared.config import Analysis
 from shared.messages.analysis import FileAnalysed, FileForgotten, FileUnreadable
@@ -334,3 +335,27 @@ async def test_a_file_of_a_root_that_the_settings_do_not_name_is_dead_lettered(t
             await d.watcher.publish(elsewhere)
             letter = await d.hear(DeadLetter)
     assert letter.reason == "unknown-root"
+
+
+async def test_s14_what_a_host_without_the_root_cannot_read_is_left_to_one_that_sees_it(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        write_photo(d.folder / "a.jpg", 1)
+        hidden = d.folder.with_name("unmounted")
+        event = await d.settled("a.jpg")
+        d.folder.rename(hidden)
+        async with working(d):
+            letter = await d.hear(DeadLetter)
+            assert letter.reason == "gave-up"
+            assert not d.said(FileUnreadable)
+            assert await d.index.files([event.file.photo.file_id]) == {}
+            hidden.rename(d.folder)
+            await d.settled("a.jpg", 2)
+            await d.hear(FileAnalysed)
+
+
+def test_s8_evidence_is_what_the_watcher_sees_and_not_another_host() -> None:
+    event = FileStat(size=5, mtime_ns=7, ctime_ns=9, dev=1, ino=2, birth_ns=3)
+    same_mount = event.model_copy(update={"ctime_ns": 11, "birth_ns": None})
+    assert as_its_watcher_sees_it(same_mount, event) == event.model_copy(update={"ctime_ns": 11})
+    for elsewhere in ({"dev": 44}, {"ino": 44}, {"dev": 44, "ino": 45, "ctime_ns": 46}):
+        assert as_its_watcher_sees_it(event.model_copy(update=elsewhere), event) == event

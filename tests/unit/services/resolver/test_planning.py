@@ -54,6 +54,29 @@ def test_s5_only_allowed_classes_are_acted_on() -> None:
     assert only(plan(*similar_pair(), policy(action="delete", classes=BOTH), NOTHING)).action == "delete"
 
 
+def test_s23_a_pair_of_two_watchers_is_proposed_only_and_says_why() -> None:
+    keeper = candidate("a.jpg", content="x")
+    files = [keeper, candidate("b.jpg", content="x", root="attic")]
+    signatures = {keeper.sha256: signature(1)}
+    same = policy(action="move", across_roots=True, watchers={"photos": "nas", "attic": "nas"})
+    assert only(plan(files, signatures, same, NOTHING)).action == "move"
+    other = replace(same, watchers={"photos": "nas", "attic": "box"})
+    verdict = only(plan(files, signatures, other, NOTHING))
+    assert verdict.action == "propose"
+    assert verdict.reason.startswith("keeper-out-of-reach: another watcher has root ")
+    assert only(plan(files, signatures, replace(other, confirmed=True), NOTHING)).action == "propose"
+
+
+def test_s23_a_plan_that_acts_across_watchers_is_refused() -> None:
+    keeper = candidate("a.jpg", content="x")
+    files = [keeper, candidate("b.jpg", content="x", root="attic")]
+    signatures = {keeper.sha256: signature(1)}
+    decisions = plan(files, signatures, policy(action="move", across_roots=True), NOTHING)
+    told = policy(action="move", across_roots=True, watchers={"photos": "nas", "attic": "box"})
+    with pytest.raises(PlanBroken, match="S23"):
+        check_plan(decisions, signatures, told)
+
+
 @pytest.mark.parametrize("whose", ["keeper", "victim"])
 def test_s15_a_file_in_doubt_is_only_proposed(whose: str) -> None:
     (keeper, victim), signatures = pair()

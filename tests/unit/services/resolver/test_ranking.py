@@ -19,7 +19,7 @@ from services.resolver.ranking import (
     rules_named,
     why,
 )
-from shared.config import DEFAULT_RULES, RULE_NAMES
+from shared.settings_rules import DEFAULT_RULES, RULE_NAMES
 from tests.support.model import candidate, names
 
 BASE = candidate("a.jpg")

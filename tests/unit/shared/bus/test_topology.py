@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from shared.bus import names
 from shared.bus.accounts import covers
 from shared.bus.topology import Account, belongs, declared, retry_subject
+from shared.messages.commands import TakeFile
 from shared.messages.subjects import subject_of
 from shared.paths import PARTITIONS
-from tests.support.messages import answered, dead_letter, samples, settled, take
+from tests.support.messages import answered, dead_letter, remove, samples, settled, take
 
 TOPOLOGY = declared()
 FILE_WORDS = ("IMG", "2019", "jpg", "Été")
@@ -30,7 +31,7 @@ def test_every_message_is_stored_by_exactly_one_stream(message) -> None:
 def test_commands_and_outcomes_are_behind_the_wall() -> None:
     """S20: what acts is in another account than what sees and analyses."""
     accounts = {s.name: s.account for s in TOPOLOGY.streams}
-    assert {n for n, a in accounts.items() if a == Account.CONTROL} == {"DEC", "REQ", "CMD", "OUT", "DLQC"}
+    assert {n for n, a in accounts.items() if a == Account.CONTROL} == {"DEC", "REQ", "CMD", "OUT", "LEAD", "DLQC"}
 
 
 def test_no_two_streams_store_the_same_subject() -> None:
@@ -41,10 +42,10 @@ def test_no_two_streams_store_the_same_subject() -> None:
 def test_each_file_event_is_handed_out_by_exactly_one_consumer() -> None:
     for i in range(500):
         event = settled(f"{i}.jpg")
-        found = [c for c in TOPOLOGY.consumers_of("FS") if covers(c.filter, subject_of(event))]
+        found = [c for c in TOPOLOGY.consumers_of("FS") if covers(c.filters[0], subject_of(event))]
         assert [c.name for c in found] == [f"{names.ANALYSER_FS}{event.file.photo.partition}"]
         again = retry_subject(found[0], event)
-        retried = [c.name for c in TOPOLOGY.consumers_of("FS") if covers(c.filter, again)]
+        retried = [c.name for c in TOPOLOGY.consumers_of("FS") if covers(c.filters[0], again)]
         assert retried == [names.ANALYSER_FS_RETRY]
         assert belongs(again, event)
 
@@ -55,7 +56,7 @@ def test_s18_order_is_kept_where_it_matters() -> None:
 
 
 def test_the_end_of_a_pass_waits_for_nobody() -> None:
-    assert not [c for c in TOPOLOGY.consumers if covers(c.filter, "photosift.fs.pass")]
+    assert not [c for c in TOPOLOGY.consumers if any(covers(f, "photosift.fs.pass") for f in c.filters)]
 
 
 @pytest.mark.parametrize("message", samples(), ids=lambda m: m.TYPE)
@@ -104,5 +105,35 @@ def test_a_family_is_a_name_or_a_prefix() -> None:
     assert TOPOLOGY.family("nobody") == ()
 
 
-def test_the_command_has_one_subject() -> None:
-    assert subject_of(take()) == "photosift.cmd.take"
+def receivers(topology, message) -> list[str]:
+    subject = subject_of(message)
+    return [c.name for c in topology.consumers_of("CMD") if any(covers(f, subject) for f in c.filters)]
+
+
+def test_without_names_the_one_watcher_is_asked_about_every_root() -> None:
+    assert receivers(TOPOLOGY, take()) == ["executor-cmd"]
+    assert receivers(declared(watchers={"other": "", "more": ""}), take()) == ["executor-cmd"]
+
+
+def test_s23_a_command_goes_to_the_watcher_of_the_victims_root_alone() -> None:
+    topology = declared(watchers={"photos": "attic", "more": "attic", "phone": "cellar", "rest": ""})
+    at_root = {root: receivers(topology, in_root(take(), root)) for root in ("photos", "more", "phone", "rest", "none")}
+    assert at_root == {
+        "photos": ["executor-cmd-attic"],
+        "more": ["executor-cmd-attic"],
+        "phone": ["executor-cmd-cellar"],
+        "rest": ["executor-cmd"],
+        "none": [],
+    }
+    assert receivers(topology, remove()) == ["executor-cmd-attic"]
+
+
+def test_every_watcher_hears_what_people_request() -> None:
+    topology = declared(watchers={"a": "attic", "b": "cellar"})
+    hear = {c.name for c in topology.consumers_of("REQ") if c.filters == (names.SUBJECT_REQ,)}
+    assert hear == {"executor-req-attic", "executor-req-cellar", names.RESOLVER_REQ}
+
+
+def in_root(command: TakeFile, root: str) -> TakeFile:
+    victim = command.victim.model_copy(update={"file": command.victim.file.model_copy(update={"root": root})})
+    return command.model_copy(update={"victim": victim})

@@ -122,7 +122,7 @@ def test_a_root_that_is_not_mine_is_refused(stage: Stage) -> None:
     with stage.hand() as hand:
         command = stage.command()
         other = command.keeper.model_copy(update={"file": command.keeper.file.model_copy(update={"root": "elsewhere"})})
-        assert hand.executor.take(command.model_copy(update={"keeper": other})).code == "not-my-root"
+        assert hand.executor.take(command.model_copy(update={"keeper": other})).code == "keeper-out-of-reach"
 
 
 @pytest.mark.parametrize("what", ["victim", "keeper"])

@@ -88,7 +88,7 @@ AGAINST: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("expired", {}, {"expires_at": NOW}),
     ("expired", {}, {"expires_at": NOW + 3600 + CLOCK_TOLERANCE + 1}),
     ("not-my-root", {"roots": {"b": MINE}}, {}),
-    ("not-my-root", {"roots": {"a": MINE}}, {}),
+    ("keeper-out-of-reach", {"roots": {"a": MINE}}, {}),
     ("not-the-owner", {"roots": {"a": replace(MINE, not_ours=NOT_OURS), "b": MINE}}, {}),
     ("not-the-owner", {"roots": {"a": MINE, "b": replace(MINE, not_ours=NOT_OURS)}}, {}),
     ("root-unknown", {"roots": {"a": MINE, "b": replace(MINE, doubt="empty")}}, {}),
