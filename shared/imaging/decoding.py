@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def describe(data: bytes, *, memory_limit: int) -> Description:
     if kind in kinds.NEED_DECODING or (kind == "PNG" and headers.png_tells_late(data)):
         raise NeedsDecoding(f"What this {kind} file says of its picture shows when it is decoded.")
     with pillow.named_refusals(memory_limit):
-        return _opened(data, kind, memory_limit, pillow.exif_unloaded)[1]
+        return _opened(data, kind, memory_limit)[1]
 
 
 def _kind_of(data: bytes) -> str:
@@ -159,13 +158,16 @@ def _shown(
 def _exact(data: bytes, kind: str, memory_limit: int) -> Picture:
     picture, said = _opened(data, kind, memory_limit)
     picture.load()
+    if kind == "PNG" and headers.png_tells_late(data):
+        said = _described(picture, kind, said.mode, picture.size, pillow.exif_of(picture))
     return Picture(luma=_gray_like_scikit_image(picture), **vars(said))
 
 
-def _opened(
-    data: bytes, kind: str, memory_limit: int, exif_of: Callable[[Image.Image], Exif] = pillow.exif_of
-) -> tuple[Image.Image, Description]:
-    """A picture whose header is read, and what it says; for the exact signature, or for none."""
+def _opened(data: bytes, kind: str, memory_limit: int) -> tuple[Image.Image, Description]:
+    """A picture whose header is read, and what it says; for the exact signature, or for none.
+
+    Nothing is decoded yet: Pillow would decode a PNG for tags that may stand behind its pixels, and forget its damage.
+    """
     picture: Image.Image | JpegImageFile
     if kind == "JPEG":
         _checked_jpeg_header(data)
@@ -174,10 +176,13 @@ def _opened(
         picture = pillow.open_picture(data, kind, memory_limit)
     mode, size = picture.mode, picture.size
     memory.require(size[0] * size[1] * memory.EXACT_BYTES, memory_limit, *size)
-    exif = exif_of(picture)
+    return picture, _described(picture, kind, mode, size, pillow.exif_unloaded(picture))
+
+
+def _described(picture: Image.Image, kind: str, mode: str, size: tuple[int, int], exif: Exif) -> Description:
     turn = exif.orientation if kind not in ("HEIF", "JXL") else 1
     width, height = size[::-1] if tones.swaps_sides(turn) else size
-    return picture, Description(
+    return Description(
         width=width,
         height=height,
         format=kind,

@@ -150,7 +150,7 @@ def exif_of(picture: Image.Image) -> Exif:
 
 
 def exif_unloaded(picture: Image.Image) -> Exif:
-    """The same from what was read already: Pillow decodes a PNG for tags that may stand behind its pixels."""
+    """The same from what was read already; for a PNG that is what stands before its pixels."""
     try:
         return read_exif(Image.Image.getexif(picture))
     except Exception:  # noqa: BLE001  as above

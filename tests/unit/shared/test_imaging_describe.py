@@ -75,6 +75,23 @@ def test_a_png_whose_tags_stand_behind_its_pixels_is_left(name: bytes, content: 
     assert said_by(describe(dated, memory_limit=LIMIT)) == said_by(decoded(dated))
 
 
+def undecodable_png() -> bytes:
+    """Whole by its structure and its checksums, and its pixels are no compressed stream."""
+    data = encoded("png", scene(3, (64, 48)))
+    at = data.index(b"IDAT") - 4
+    size = int.from_bytes(data[at : at + 4], "big")
+    rubbish = b"IDAT" + b"\x55" * size
+    return data[: at + 4] + rubbish + zlib.crc32(rubbish).to_bytes(4, "big") + data[at + 12 + size :]
+
+
+def test_damaged_pixels_are_refused_by_decoders_also_where_tags_may_stand_behind_them() -> None:
+    damaged = undecodable_png()
+    for data in (damaged, with_chunk(damaged, b"eXIf", b"II*\0\x08\0\0\0\0\0\0\0\0\0")):
+        with pytest.raises(PictureRefused):
+            decoded(data)
+    assert describe(damaged, memory_limit=LIMIT).width == 64
+
+
 def test_frames_are_counted_without_decoding() -> None:
     frames, buffer = [scene(n, (64, 48)) for n in range(3)], io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
