@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from services.analyser.oldsignatures import OldSignatures
 from services.analyser.service import AnalyserService
+from services.analyser.takingover import TakingOver
 from services.analyser.workers import WorkerPool
 from services.busplaces import BusHome, bus_home, fenced, state_dir
 from services.crew import Crew, queues_of
@@ -44,10 +46,13 @@ log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) -> AsyncIterator[Crew]:
+async def all_in_one(
+    settings: Settings, *, apply: ApplyChoice | None = None, old: OldSignatures | None = None
+) -> AsyncIterator[Crew]:
     """All services on one bus in this process, holding every part of the state folder.
 
     With ``apply`` the executor may act as that choice says, but the resolver only proposes until it is asked (ADR 10).
+    With ``old`` the analyser decodes nothing: it takes those signatures over (ADR 17).
     Raises ``StateInUse``, ``UsageError``, ``IndexMismatch``, ``IndexUnavailable``.
     """
     async with AsyncExitStack() as stack:
@@ -64,7 +69,7 @@ async def all_in_one(settings: Settings, *, apply: ApplyChoice | None = None) ->
         eyes, hands, snapshot = await _watcher(stack, home, acting, health, asked_for=asked_for)
         reconciling = _reconciling(settings, snapshot, index, steward)
         await reconciling.before()
-        analyser = await _analyser(stack, home, settings, index, health, leave_unnamed=True)
+        analyser = await _analyser(stack, home, settings, index, health, leave_unnamed=True, old=old)
         resolver, deciding_alone = await _resolver(stack, home, deciding, index, health)
         person = await home.connect("person")
         stack.push_async_callback(person.close)
@@ -169,9 +174,11 @@ async def _analyser(
     health: Health,
     *,
     leave_unnamed: bool = False,
+    old: OldSignatures | None = None,
 ) -> AnalyserService:
     bus = await _connected(stack, home, "analyser", health)
-    workers = await stack.enter_async_context(WorkerPool(settings.analysis))
+    pool = await stack.enter_async_context(WorkerPool(settings.analysis))
+    workers = pool if old is None else TakingOver(pool, old)
     roots = {root.name: root.path for root in settings.roots}
     return AnalyserService(
         bus=bus, index=index, workers=workers, roots=roots, settings=settings, leave_unnamed=leave_unnamed

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from shared.statefolder import StatePart
 from shared.telemetry.health import Health
 
 if TYPE_CHECKING:
-    from shared.index.elastic import Access
+    from shared.index.elastic import Access, Ancestor
 
 
 def take(stack: AsyncExitStack, settings: Settings, part: str) -> Path:
@@ -89,6 +90,45 @@ async def migrated_index(settings: Settings) -> list[str]:
     from shared.index.elastic import migrate
 
     return await migrate(_access(settings), mode=settings.analysis.signature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldIndex:
+    """An index of image-match or py-image-dedup, as a person names it on the command line."""
+
+    url: str
+    index: str
+    user: str = ""
+    password_file: Path | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    plaintext: bool = False
+
+
+@contextlib.asynccontextmanager
+async def opened_old_index(old: OldIndex) -> AsyncIterator[Ancestor]:
+    """Raises ``UsageError``: one sentence that says what is wrong."""
+    from shared.index.elastic import Access, Ancestor
+
+    access = Access.of(
+        old.url,
+        user=old.user,
+        password_file=old.password_file,
+        api_key_file=old.api_key_file,
+        ca_file=old.ca_file,
+        plaintext=old.plaintext,
+        called=_option,
+    )
+    ancestor = await Ancestor.open(access, old.index)
+    try:
+        yield ancestor
+    finally:
+        await ancestor.close()
+
+
+def _option(setting: str) -> str:
+    """``index_ca_file`` is ``--ca-file`` there."""
+    return "URL" if setting == "index_url" else "--" + setting.removeprefix("index_").replace("_", "-")
 
 
 @contextlib.asynccontextmanager

@@ -76,12 +76,17 @@ class Look:
 
     async def at_every_file(self) -> bool:
         """Phases 1 to 3: every file of every root is known, and its result is in the index."""
+        await self.at_what_is_new()
+        await self._put_right()
+        return True
+
+    async def at_what_is_new(self) -> bool:
+        """The same, where the analyser may leave files: what the index lacks then is not told again now."""
         await self._begin()
         with self.phase("clean"), self.phase("count"):
             passes = await self._full_pass()
             self._tell(passes.values())
         await self.until_analysed(sum(p.published for p in passes.values()))
-        await self._put_right()
         return True
 
     async def _put_right(self) -> None:

@@ -109,7 +109,7 @@ class Reconciling:
                 lost += await self._distrust_in(root, folder)
             await asyncio.to_thread(self.snapshot.notes.remember, UNREAD, root, ())
         if lost:
-            log.warning("bootstrap.files_told_again", files=lost, why="the index or the bus lost what was said of them")
+            log.warning("bootstrap.files_told_again", files=lost, why="the index does not have what was said of them")
         return lost
 
     async def _distrust_in(self, root: str, folder: bytes) -> int:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from services.analyser.oldsignatures import OldSignatures
 from services.bootstrap import all_in_one
 from services.crew import Crew
 from services.following import Following
@@ -49,7 +50,7 @@ async def run_all(
     ``host`` shows a person at a terminal what is going on; without one the log says it. ``ready`` is called once
     everything that may be refused has been granted: state folder, bus, index and the port of the metrics.
     """
-    async with _crew(settings, stop) as crew:
+    async with gathered(settings, stop) as crew:
         showing = () if host is None else (_Showing(crew, host),)
         with stats_server(settings, crew.health):
             ready()
@@ -101,9 +102,9 @@ class _Showing:
 
 async def analyse_only(settings: Settings, *, progress: Progress, stop: asyncio.Event) -> bool:
     """Fill the index and stop. False when it was stopped before its end."""
-    async with _crew(settings.model_copy(update={"dry_run": True}), stop) as crew:
+    async with gathered(settings.model_copy(update={"dry_run": True}), stop) as crew:
         look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
-        return await _beside(crew, look.following, stop, look.at_every_file()) is not None
+        return await beside(crew, look.following, stop, look.at_every_file()) is not None
 
 
 async def scan(
@@ -119,19 +120,21 @@ async def scan(
     ``ask`` is called in a thread with the count, and says whether to go on.
     """
     started = time.time()
-    async with _crew(settings, stop, apply=apply) as crew:
+    async with gathered(settings, stop, apply=apply) as crew:
         look = Look(crew=crew, following=Following(teller(progress)), progress=progress)
-        finished = await _beside(crew, look.following, stop, _to_the_end(look, apply, ask)) is not None
+        finished = await beside(crew, look.following, stop, _to_the_end(look, apply, ask)) is not None
         report = await crew.report(since=started, seconds=look.seconds, folders_removed=look.following.folders_removed)
     return ScanResult(report=report, rows=rows(report), finished=finished)
 
 
 @contextlib.asynccontextmanager
-async def _crew(settings: Settings, stop: asyncio.Event, *, apply: ApplyChoice | None = None) -> AsyncIterator[Crew]:
+async def gathered(
+    settings: Settings, stop: asyncio.Event, *, apply: ApplyChoice | None = None, old: OldSignatures | None = None
+) -> AsyncIterator[Crew]:
     """``all_in_one``, given up when ``stop`` is set while it is put together. Raises ``Stopped`` too."""
     async with contextlib.AsyncExitStack() as stack:
         async with given_up_on(stop):
-            crew = await stack.enter_async_context(all_in_one(settings, apply=apply))
+            crew = await stack.enter_async_context(all_in_one(settings, apply=apply, old=old))
         yield crew
 
 
@@ -145,7 +148,7 @@ async def _to_the_end(look: Look, apply: ApplyChoice | None, ask: Callable[[Appl
     return True
 
 
-async def _beside(crew: Crew, following: Following, stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+async def beside(crew: Crew, following: Following, stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """Do some work while the services run; None when they were told to stop before it was done.
 
     A service that fails ends the work, and its error is raised.

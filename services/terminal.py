@@ -10,10 +10,11 @@ from typing import IO, Any, Literal, Protocol
 from shared.messages.resolution import MatchClass
 from shared.paths import printable
 
-Phase = Literal["clean", "count", "analyse", "rank", "act", "folders"]
+Phase = Literal["inherit", "clean", "count", "analyse", "rank", "act", "folders"]
 
 #: the phases in their order, and what a person reads
 PHASES: Mapping[Phase, str] = {
+    "inherit": "Read the old index",  # only where one is taken over
     "clean": "Forget files that are gone",
     "count": "Count files",
     "analyse": "Analyse new and changed files",

@@ -9,8 +9,8 @@ from pathlib import Path
 from shared.errors import StateInUse, UsageError
 from shared.paths import printable
 
-#: which parts exist; ``run`` and ``scan`` take them all
-PARTS = ("watcher", "analyser", "resolver", "nats")
+#: which parts exist; ``run`` and ``scan`` take the first four, ``import-index`` all
+PARTS = ("watcher", "analyser", "resolver", "nats", "import")
 
 
 class StatePart:

@@ -13,8 +13,8 @@ from services.analyser.facts import facts_of
 from services.analyser.reading import CannotRead, Reading, read_below
 from services.analyser.results import Examined, Refused, Result, Task
 from shared.config import Analysis
-from shared.imaging import PictureRefused, decode_exact_gray, decode_luma, kinds
-from shared.imaging.values import Picture
+from shared.imaging import PictureRefused, decode_exact_gray, decode_luma, describe, kinds
+from shared.imaging.values import Description, Picture
 from shared.signature import Signature
 
 Mode = Literal["canonical", "exact"]
@@ -40,13 +40,13 @@ def examine(task: Task, options: Options) -> Result:
         reading = read_below(task.folder, task.rel, expected=task.expected, longest=options.memory_limit // 2)
     except CannotRead as error:
         return Refused(reason=error.reason, explanation=error.detail, stat=task.expected)
-    return _examine_bytes(reading, options)
+    return _examine_bytes(reading, options, task.signature)
 
 
-def _examine_bytes(reading: Reading, options: Options) -> Result:
+def _examine_bytes(reading: Reading, options: Options, known: Signature | None) -> Result:
     digest = hashlib.sha256(reading.data).hexdigest()
     try:
-        return _picture_of(reading, digest, options)
+        return _picture_of(reading, digest, options, known)
     except PictureRefused as error:
         return Refused(reason=error.code, explanation=str(error), sha256=digest, stat=reading.stat)
     except MemoryError:
@@ -54,9 +54,14 @@ def _examine_bytes(reading: Reading, options: Options) -> Result:
         return Refused(reason="too-large", explanation=limit, sha256=digest, stat=reading.stat)
 
 
-def _picture_of(reading: Reading, digest: str, options: Options) -> Result:
-    ending = _ending(reading.data)
-    picture, signature = sign(reading.data, options.mode, options.memory_limit - len(reading.data))
+def _picture_of(reading: Reading, digest: str, options: Options, known: Signature | None) -> Result:
+    """``known``: the signature that the content is known to have; no pixel is decoded then."""
+    ending, limit = _ending(reading.data), options.memory_limit - len(reading.data)
+    picture: Description
+    if known is None:
+        picture, signature = sign(reading.data, options.mode, limit)
+    else:
+        picture, signature = describe(reading.data, memory_limit=limit), known
     if not ending.complete:  # said after decoding: a file that is no picture at all is said to be that
         return Refused(
             reason=ending.reason or "truncated",

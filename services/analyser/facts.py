@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from shared.imaging.values import Exif, Picture
+from shared.imaging.values import Description, Exif
 from shared.messages.analysis import Facts
 
 _MAKE, _MODEL = 271, 272
@@ -18,7 +18,7 @@ _OFFSET = re.compile(r"[+-]\d\d:\d\d|Z")
 _LONGEST_CAMERA = 120
 
 
-def facts_of(picture: Picture, *, size: int, use_exif: bool) -> Facts:
+def facts_of(picture: Description, *, size: int, use_exif: bool) -> Facts:
     """``size``: bytes of the file. Without EXIF use no tag counts and neither camera nor time is read."""
     exif = picture.exif if use_exif else Exif()
     return Facts(

@@ -24,6 +24,8 @@ class Task:
     rel: bytes
     #: what the file was when it settled; None: whatever it is now
     expected: FileStat | None
+    #: the signature, where it is known already: then nothing is decoded
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +51,36 @@ class Refused:
     stat: FileStat | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """Nothing is said of the file now: it stays unknown, and is read another time."""
+
+    because: str
+
+
 Result = Examined | Refused
 
 
-def task_for(path: PhotoPath, folder: Path, expected: FileStat | None) -> Task:
-    return Task(folder=bytes(folder), rel=path.rel, expected=expected)
+def task_for(path: PhotoPath, folder: Path, expected: FileStat | None, signature: Signature | None = None) -> Task:
+    return Task(folder=bytes(folder), rel=path.rel, expected=expected, signature=signature)
 
 
 def encode_task(task: Task) -> bytes:
-    expected = task.expected.model_dump() if task.expected else None
-    return _line({"folder": _text(task.folder), "rel": _text(task.rel), "expected": expected})
+    said: dict[str, object] = {"folder": _text(task.folder), "rel": _text(task.rel)}
+    said["expected"] = task.expected.model_dump() if task.expected else None
+    if task.signature is not None:
+        said["signature"] = _text(task.signature.compact)
+    return _line(said)
 
 
 def decode_task(line: bytes) -> Task:
     said = json.loads(line)
-    return Task(folder=b64decode(said["folder"]), rel=b64decode(said["rel"]), expected=_stat(said["expected"]))
+    return Task(
+        folder=b64decode(said["folder"]),
+        rel=b64decode(said["rel"]),
+        expected=_stat(said["expected"]),
+        signature=Signature(b64decode(said["signature"])) if "signature" in said else None,
+    )
 
 
 def encode_result(result: Result) -> bytes:

@@ -18,7 +18,7 @@ import structlog
 from services.analyser.gate import Gate
 from services.analyser.reading import ROOT_AWAY
 from services.analyser.remembering import already_answered, step_for
-from services.analyser.results import Examined, Refused, Result
+from services.analyser.results import Examined, Left, Refused, Result
 from services.analyser.storing import Storing
 from shared.bus.consuming import work_through
 from shared.bus.names import ANALYSER_FS, ANALYSER_FS_RETRY
@@ -47,7 +47,7 @@ class Workers(Protocol):
     @property
     def size(self) -> int: ...
 
-    async def analyse(self, path: PhotoPath, folder: Path, expected: FileStat | None) -> Result: ...
+    async def analyse(self, path: PhotoPath, folder: Path, expected: FileStat | None) -> Result | Left: ...
 
 
 class UnknownRoot(PermanentError):
@@ -149,6 +149,9 @@ class AnalyserService:
 
     async def _read(self, delivery: Delivery, event: FileSettled | FileMoved) -> None:
         result = await self._examined(event)
+        if isinstance(result, Left):
+            log.debug("analyser.file_left", path=event.file.photo.text, because=result.because)
+            return
         if isinstance(result, Examined):
             content = ContentDoc(sha256=result.sha256, signature=result.signature, facts=result.facts)
             stat = as_its_watcher_sees_it(result.stat, event.stat)
@@ -160,7 +163,7 @@ class AnalyserService:
         metrics.UNREADABLE.labels(result.reason).inc()
         await self._store_and_say(delivery, self._unreadable(event, result), None)
 
-    async def _examined(self, event: FileSettled | FileMoved) -> Result:
+    async def _examined(self, event: FileSettled | FileMoved) -> Result | Left:
         path, started = event.file.photo, time.monotonic()
         folder = self._roots.get(path.root)
         if folder is None:

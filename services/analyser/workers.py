@@ -25,6 +25,7 @@ from shared.config import Analysis
 from shared.errors import TransientError
 from shared.messages.base import FileStat
 from shared.paths import PhotoPath
+from shared.signature import Signature
 
 log = structlog.get_logger()
 
@@ -81,15 +82,18 @@ class WorkerPool:
         """The processes alive now."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
-    async def analyse(self, path: PhotoPath, folder: Path, expected: FileStat | None) -> Result:
+    async def analyse(
+        self, path: PhotoPath, folder: Path, expected: FileStat | None, signature: Signature | None = None
+    ) -> Result:
         """Examine the file ``path`` in its root ``folder``; waits for a free worker.
 
-        ``expected``: what it was when it settled. Never raises for what a file may be: ``timeout`` and
+        ``expected``: what it was when it settled. ``signature``: where it is known; then the file is read, hashed and
+        described, and not decoded. Never raises for what a file may be: ``timeout`` and
         ``worker-died`` are reasons too. Raises ``NoWorker`` where none can be started.
         """
         worker = await self._idle.get()
         try:
-            return await self._ask(worker, encode_task(task_for(path, folder, expected)))
+            return await self._ask(worker, encode_task(task_for(path, folder, expected, signature)))
         finally:
             self._idle.put_nowait(worker)
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from services.cli import asking, deploying, indexing, looking, settings
+from services.cli import asking, deploying, importing, indexing, looking, settings
 from services.cli.exits import CommandGroup, to_its_end
 
 app = typer.Typer(
@@ -53,6 +53,7 @@ def _photosift(
 looking.add_to(app)
 asking.add_to(app)
 indexing.add_to(app)
+importing.add_to(app)
 deploying.add_to(app)
 app.add_typer(settings.app, name="config")
 

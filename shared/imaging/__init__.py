@@ -10,19 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.imaging.kinds import extensions
-from shared.imaging.refusals import Corrupt, NotAPicture, PictureRefused, TooLarge, Truncated
+from shared.imaging.refusals import Corrupt, NeedsDecoding, NotAPicture, PictureRefused, TooLarge, Truncated
 
 if TYPE_CHECKING:
-    from shared.imaging.values import Picture
+    from shared.imaging.values import Description, Picture
 
 __all__ = [
     "Corrupt",
+    "NeedsDecoding",
     "NotAPicture",
     "PictureRefused",
     "TooLarge",
     "Truncated",
     "decode_exact_gray",
     "decode_luma",
+    "describe",
     "extensions",
 ]
 
@@ -43,3 +45,13 @@ def decode_exact_gray(data: bytes, *, memory_limit: int) -> Picture:
     from shared.imaging import decoding
 
     return decoding.decode_exact_gray(data, memory_limit=memory_limit)
+
+
+def describe(data: bytes, *, memory_limit: int) -> Description:
+    """What ``decode_exact_gray`` says of a picture besides its pixels, from its headers: no pixel is decoded.
+
+    Raises ``PictureRefused``; ``NeedsDecoding`` for kinds that do not say it without.
+    """
+    from shared.imaging import decoding
+
+    return decoding.describe(data, memory_limit=memory_limit)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.imaging import foreign, headers, kinds, memory, pillow, raw, tones
-from shared.imaging.refusals import Corrupt, Truncated
-from shared.imaging.values import Exif, Picture
+from shared.imaging.refusals import Corrupt, NeedsDecoding, Truncated
+from shared.imaging.values import Description, Exif, Picture
 from shared.words import counted
 
 if TYPE_CHECKING:
@@ -39,6 +39,15 @@ def decode_exact_gray(data: bytes, *, memory_limit: int) -> Picture:
             found = raw.largest_preview(data, kind, memory_limit)
             return _as_raw(_exact(found.jpeg, "JPEG", memory_limit), found, kind)
         return _exact(data, kind, memory_limit)
+
+
+def describe(data: bytes, *, memory_limit: int) -> Description:
+    """See ``shared.imaging.describe``."""
+    kind = _kind_of(data)
+    if kind in kinds.NEED_DECODING or (kind == "PNG" and headers.png_tells_late(data)):
+        raise NeedsDecoding(f"What this {kind} file says of its picture shows when it is decoded.")
+    with pillow.named_refusals(memory_limit):
+        return _opened(data, kind, memory_limit)[1]
 
 
 def _kind_of(data: bytes) -> str:
@@ -147,6 +156,18 @@ def _shown(
 
 
 def _exact(data: bytes, kind: str, memory_limit: int) -> Picture:
+    picture, said = _opened(data, kind, memory_limit)
+    picture.load()
+    if kind == "PNG" and headers.png_tells_late(data):
+        said = _described(picture, kind, said.mode, picture.size, pillow.exif_of(picture))
+    return Picture(luma=_gray_like_scikit_image(picture), **vars(said))
+
+
+def _opened(data: bytes, kind: str, memory_limit: int) -> tuple[Image.Image, Description]:
+    """A picture whose header is read, and what it says; for the exact signature, or for none.
+
+    Nothing is decoded yet: Pillow would decode a PNG for tags that may stand behind its pixels, and forget its damage.
+    """
     picture: Image.Image | JpegImageFile
     if kind == "JPEG":
         _checked_jpeg_header(data)
@@ -155,11 +176,21 @@ def _exact(data: bytes, kind: str, memory_limit: int) -> Picture:
         picture = pillow.open_picture(data, kind, memory_limit)
     mode, size = picture.mode, picture.size
     memory.require(size[0] * size[1] * memory.EXACT_BYTES, memory_limit, *size)
-    frames, exif = pillow.frames_of(picture), pillow.exif_of(picture)
-    picture.load()
-    gray = _gray_like_scikit_image(picture)
+    return picture, _described(picture, kind, mode, size, pillow.exif_unloaded(picture))
+
+
+def _described(picture: Image.Image, kind: str, mode: str, size: tuple[int, int], exif: Exif) -> Description:
     turn = exif.orientation if kind not in ("HEIF", "JXL") else 1
-    return _shown(gray, size=size, kind=kind, mode=mode, frames=frames, exif=exif, orientation=turn)
+    width, height = size[::-1] if tones.swaps_sides(turn) else size
+    return Description(
+        width=width,
+        height=height,
+        format=kind,
+        mode=mode,
+        frames=pillow.frames_of(picture),
+        exif=exif,
+        orientation=turn,
+    )
 
 
 def _gray_like_scikit_image(picture: Image.Image) -> NDArray[Any]:

@@ -93,6 +93,22 @@ def _frame(data: bytes, at: int, marker: int) -> JpegHeader | None:
     )
 
 
+#: beginnings of PNG texts that hold EXIF tags, or an orientation
+_TELLING_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
+
+
+def png_tells_late(data: bytes) -> bool:
+    """Whether tags stand behind a PNG's pixels, where only decoders look."""
+    at, in_pixels = 8, False
+    while at + 8 <= len(data):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        in_pixels |= name == b"IDAT"
+        if in_pixels and (name == b"eXIf" or data.startswith(_TELLING_TEXTS, at + 8)):
+            return True
+        at += 12 + size
+    return False
+
+
 def webp_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) of a WebP's canvas."""
     chunk = data[12:16]

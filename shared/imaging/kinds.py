@@ -15,6 +15,8 @@ Kind = Literal[
 
 #: RAW kinds: their photo is an embedded preview, their size the sensor's
 RAW_KINDS: frozenset[str] = frozenset({"DNG", "CR2", "CR3", "NEF", "ARW", "RAF", "RAW"})
+#: kinds that say nothing of their picture before its pixels are decoded; Pillow decodes the last two to open them
+NEED_DECODING: frozenset[str] = RAW_KINDS | {"ICO", "JXL"}
 
 _ENDINGS: dict[str, str] = {
     "JPEG": "jpg jpeg jpe jfif mpo",

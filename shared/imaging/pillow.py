@@ -149,6 +149,14 @@ def exif_of(picture: Image.Image) -> Exif:
         return Exif()
 
 
+def exif_unloaded(picture: Image.Image) -> Exif:
+    """The same from what was read already; for a PNG that is what stands before its pixels."""
+    try:
+        return read_exif(Image.Image.getexif(picture))
+    except Exception:  # noqa: BLE001  as above
+        return Exif()
+
+
 def exif_of_tiff(data: bytes) -> Exif:
     """The EXIF tags of a RAW that is a TIFF by its structure."""
     exif = Image.Exif()

@@ -39,3 +39,9 @@ class TooLarge(PictureRefused):
     """The picture needs more memory to decode than one file may use."""
 
     code = "too-large"
+
+
+class NeedsDecoding(PictureRefused):
+    """What the file says of its picture shows only when it is decoded."""
+
+    code = "needs-decoding"

@@ -1,4 +1,4 @@
-"""[pure] What decoding gives."""
+"""[pure] What headers and decoding give."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ class Exif:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A decoded picture and what its file says of it."""
+class Description:
+    """What a file says of its picture."""
 
-    #: shape (rows, columns), uint8, orientation applied; for ``decode_exact_gray`` float64 or uint8, not turned
-    luma: NDArray[Any]
     #: pixels as it is shown, at its full size (for RAW the sensor's)
     width: int
     height: int
@@ -43,3 +41,11 @@ class Picture:
     exif: Exif
     #: EXIF orientation 1..8 that was applied to what is stored
     orientation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(Description):
+    """A decoded picture and what its file says of it."""
+
+    #: shape (rows, columns), uint8, orientation applied; for ``decode_exact_gray`` float64 or uint8, not turned
+    luma: NDArray[Any]

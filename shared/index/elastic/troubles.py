@@ -48,8 +48,8 @@ class IndexRefused(PermanentError):
     code = "index-refused"
 
 
-def translated(error: Exception, url: str) -> Exception:
-    """The error as photosift's."""
+def translated(error: Exception, url: str, *, ca_file: str = "index_ca_file") -> Exception:
+    """The error as photosift's; ``ca_file``: what the setting is called where the URL came from."""
     if isinstance(error, UnsupportedProductError):
         return NotElasticsearch(f"{url} is no Elasticsearch that this photosift can talk to (8.18 to 9.x)")
     if isinstance(error, ApiError):
@@ -57,7 +57,7 @@ def translated(error: Exception, url: str) -> Exception:
     if isinstance(error, elastic_transport.ConnectionTimeout):
         return IndexUnavailable(f"{url} did not answer in time")
     if isinstance(error, elastic_transport.TlsError):
-        return NotPermitted(f"{url}: its certificate is not trusted; name who vouches for it in index_ca_file: {error}")
+        return NotPermitted(f"{url}: its certificate is not trusted; name who vouches for it in {ca_file}: {error}")
     return IndexUnavailable(f"{url} does not answer: {error}")
 
 

@@ -44,11 +44,13 @@ def test_a_result_comes_out_of_the_pipe_as_it_went_in_on_one_line(result: Result
     assert decode_result(line) == result
 
 
-@given(st.binary(min_size=1), st.binary(min_size=1), st.none() | STATS)
-def test_a_task_carries_names_that_are_any_bytes(folder: bytes, rel: bytes, expected: FileStat | None) -> None:
-    line = encode_task(Task(folder=folder, rel=rel, expected=expected))
+@given(st.binary(min_size=1), st.binary(min_size=1), st.none() | STATS, st.none() | SIGNATURES)
+def test_a_task_carries_names_that_are_any_bytes(
+    folder: bytes, rel: bytes, expected: FileStat | None, signature: Signature | None
+) -> None:
+    line = encode_task(Task(folder=folder, rel=rel, expected=expected, signature=signature))
     assert line.count(b"\n") == 1
-    assert decode_task(line) == Task(folder=folder, rel=rel, expected=expected)
+    assert decode_task(line) == Task(folder=folder, rel=rel, expected=expected, signature=signature)
 
 
 @pytest.mark.parametrize(
