@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.watcher.hands.evidence import (
@@ -137,9 +137,10 @@ def test_s13_a_persons_word_overrides_exactly_four_rules(
 
 def _of_one_class(one: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     """A look-alike need not have its keeper's bytes: what is said of the class holds for every reason beside it."""
-    return {**one, **({"match_class": whole["match_class"]} if "match_class" in whole else {})}
+    return {**one, **{key: whole[key] for key in ("match_class", "automatic_classes") if key in whole}}
 
 
+@example([20, 24], False)
 @given(st.lists(st.sampled_from(range(len(AGAINST))), min_size=1, max_size=6, unique=True), st.booleans())
 def test_no_combination_of_reasons_passes(which: list[int], confirmed: bool) -> None:
     facts: dict[str, Any] = {}
@@ -150,7 +151,8 @@ def test_no_combination_of_reasons_passes(which: list[int], confirmed: bool) -> 
     refusal = judge_order(command(**order, confirmed=confirmed), replace(FACTS, **facts))
     singly = [
         judge_order(
-            command(**_of_one_class(AGAINST[n][2], order), confirmed=confirmed), replace(FACTS, **AGAINST[n][1])
+            command(**_of_one_class(AGAINST[n][2], order), confirmed=confirmed),
+            replace(FACTS, **_of_one_class(AGAINST[n][1], facts)),
         )
         for n in which
     ]
