@@ -27,9 +27,12 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 async def index(node: Node, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Index]:
+    place = ElasticPlace(node.url, f"test-{abs(hash(request.node.name))}")
+    async with place.opened():  # made without haste: on a busy machine that takes a server more than the second below
+        pass
     monkeypatch.setattr(access, "ANSWER_WITHIN", 1.0)
     monkeypatch.setattr(link, "CLOSED_FOR", (0.05, 0.2))
-    async with ElasticPlace(node.url, f"test-{abs(hash(request.node.name))}").opened() as index:
+    async with place.opened() as index:
         yield index
 
 
