@@ -47,4 +47,6 @@ elasticsearch: install
 bench: install
 	$(BIN)/python -m benchmarks.bench_analyse $(if $(SMALL),--rounds 3)
 	$(BIN)/python -m benchmarks.bench_index $(if $(SMALL),--rows 100000)
+	$(BIN)/python -m benchmarks.bench_elastic $(if $(SMALL),--rows 10000 --alone 40,--rows 1000000)
+	$(BIN)/python -m benchmarks.bench_first_scan $(if $(SMALL),--photos 2000,--photos 100000)
 	$(BIN)/python -m benchmarks.bench_scan $(if $(SMALL),--photos 60 --rounds 1)

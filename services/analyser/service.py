@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from services.analyser.asking import Asking
 from services.analyser.gate import Gate
 from services.analyser.reading import ROOT_AWAY
 from services.analyser.remembering import already_answered, step_for
@@ -39,6 +40,10 @@ _PASSING = frozenset({"changed-while-read", "vanished"})
 _LOOKS = 3
 #: these are tried once more, alone, after the others: another file may have taken the memory or the time
 _SUSPECT = frozenset({"worker-died", "timeout"})
+
+
+#: files in hand for each worker: one is read, the others wait for the index or the bus
+_IN_HAND = 12
 
 
 class Workers(Protocol):
@@ -87,9 +92,10 @@ class AnalyserService:
         self._leave_unnamed = leave_unnamed
         self._mode: str = settings.analysis.signature
         self._storing = Storing(index)
-        # Twice the workers, so that none waits for a result to be stored and published, and little is in hand when
-        # the bus is away.
-        self._gate = Gate(2 * workers.size + 2)
+        self._asking = Asking(index)
+        # So many that no worker waits for results to be stored on a server and published, and so few that little is
+        # in hand when one of them is away.
+        self._gate = Gate(_IN_HAND * workers.size)
         #: files that cost a worker, by event: the next look is alone
         self._suspects: set[str] = set()
 
@@ -100,6 +106,7 @@ class AnalyserService:
             for consumer in consumers:
                 group.create_task(work_through(self._bus, consumer, self._handle, stop=stop), name=consumer)
         await self._storing.finish()
+        await self._asking.finish()
 
     async def _handle(self, delivery: Delivery) -> None:
         event = delivery.message
@@ -113,7 +120,7 @@ class AnalyserService:
     async def _forget(self, delivery: Delivery, event: FileGone) -> None:
         """A tombstone keeps what the file had (I5): its new name may ask for it."""
         path = event.file.photo
-        own = (await self._index.files([path.file_id])).get(path.file_id)
+        own = (await self._asking.files([path.file_id])).get(path.file_id)
         answered = already_answered(event, own)
         if answered is not None:
             return await self._say_again(delivery, answered.known)
@@ -132,7 +139,7 @@ class AnalyserService:
     async def _learn(self, delivery: Delivery, event: FileSettled | FileMoved) -> None:
         path = event.file.photo
         source = event.moved_from.photo.file_id if isinstance(event, FileMoved) else None
-        documents = await self._index.files([path.file_id, *([source] if source else [])])
+        documents = await self._asking.files([path.file_id, *([source] if source else [])])
         step = step_for(event, documents.get(path.file_id), documents.get(source) if source else None)
         if step.do in ("nothing", "say-again"):
             log.debug("analyser.file_known", path=path.text, because=step.because)

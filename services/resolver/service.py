@@ -14,6 +14,7 @@ from services.resolver.applying import apply
 from services.resolver.contentbook import EXPIRY_MARGIN, Change, Component
 from services.resolver.neighbourhood import gather, neighbours_of
 from services.resolver.outbox import Postman, pack
+from services.resolver.pace import Pace
 from services.resolver.removals import Removals
 from services.resolver.rounds import Rounds, withdraw
 from services.resolver.startup import prepare
@@ -36,10 +37,10 @@ log = structlog.get_logger()
 
 #: (SIG sequence, open decisions, open commands)
 State = tuple[int, int, int]
+#: results that are taken in at once
+_RESULTS = 256
 #: no message's fault: waited for
 _OUTAGES = (*OUTAGES, StoreUnavailable)
-#: seconds that results wait for each other: a refresh, a search and a transaction cost as much for one as for many
-_LINGER = 0.2
 
 
 class ResolverService:
@@ -65,6 +66,7 @@ class ResolverService:
         self.answers = self._answers = Answers(store, index, clock, Removals(store, index, settings, clock))
         #: taking in and planning take turns: nothing becomes dirty while it is being decided about
         self._turn = asyncio.Lock()
+        self._pace = Pace()
         self._news = asyncio.Event()
         self._news_at = 0.0
         self._sweep = Sweep(store=store, index=index, settings=settings, turn=self._turn, tell=self._tell)
@@ -92,7 +94,7 @@ class ResolverService:
         self._tell()
         async with asyncio.TaskGroup() as group:
             batches = partial(work_through_batches, self._bus, stop=stop, outages=_OUTAGES)
-            group.create_task(batches(RESOLVER_SIG, self.take_results, batch=256, linger=_LINGER))
+            group.create_task(batches(RESOLVER_SIG, self.take_results, batch=_RESULTS))
             group.create_task(batches(RESOLVER_OUT, self.take_outcomes, batch=64))
             one_by_one = work_through(self._bus, RESOLVER_REQ, self.take_request, stop=stop, outages=_OUTAGES)
             group.create_task(one_by_one)
@@ -129,7 +131,7 @@ class ResolverService:
     async def take_results(self, batch: Sequence[Delivery]) -> None:
         """Every pair at least once: refresh, then search, then write, then acknowledge (index.md)."""
         changes = [change for delivery in batch if (change := await _change_of(delivery)) is not None]
-        async with self._turn:
+        async with self._pace.keeping(full=len(batch) >= _RESULTS), self._turn:
             await self._index.refresh()
             heard = [change.sha for change in changes if change.sha is not None]
             fresh = await asyncio.to_thread(self._store.contents.unsearched, heard)

@@ -70,7 +70,6 @@ async def work_through_batches(
     *,
     stop: asyncio.Event,
     batch: int,
-    linger: float = 0.0,
     outages: Outages = OUTAGES,
     heartbeat: float = HEARTBEAT,
     grace: float = GRACE,
@@ -79,7 +78,7 @@ async def work_through_batches(
     worker = _Worker(handler, consumer=consumer, stop=stop, outages=outages, heartbeat=heartbeat)
     stopping = asyncio.ensure_future(stop.wait())  # one for all: a task for every delivery costs more than small work
     try:
-        coming = _until(stop, stopping, bus.consume(consumer, batch=batch, linger=linger))
+        coming = _until(stop, stopping, bus.consume(consumer, batch=batch))
         async with contextlib.aclosing(coming) as batches:
             async for deliveries in batches:
                 await _with_grace(worker.work(deliveries), stopping, grace, consumer)

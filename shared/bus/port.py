@@ -67,10 +67,9 @@ class Bus(Protocol):
     async def publish_many(self, messages: Sequence[Message], *, cause: Envelope | None = None) -> None:
         """The same for many at once; all are stored when it returns. Order within one file is kept."""
 
-    def consume(self, consumer: str, *, batch: int = 1, linger: float = 0.0) -> AsyncIterator[Sequence[Delivery]]:
+    def consume(self, consumer: str, *, batch: int = 1) -> AsyncIterator[Sequence[Delivery]]:
         """Batches of 1..``batch`` deliveries from a declared consumer, for ever; an ordered consumer gives one a batch.
 
-        ``linger``: seconds that a batch which is not full waits for more, where many cost as much as one.
         For the per-partition FS consumers the name is ``analyser-fs-<partition>``, 0..63.
         """
 

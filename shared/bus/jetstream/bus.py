@@ -129,13 +129,11 @@ class JetStreamBus:
                 return user
         raise NotPermitted(f"{self._author.service} may not publish {subject}")
 
-    async def consume(
-        self, consumer: str, *, batch: int = 1, linger: float = 0.0
-    ) -> AsyncIterator[Sequence[JetStreamDelivery]]:
+    async def consume(self, consumer: str, *, batch: int = 1) -> AsyncIterator[Sequence[JetStreamDelivery]]:
         found = self._topology.consumer(consumer)
         link = self._link_that(lambda grant: any(consumer.startswith(family) for family in grant.consumes), consumer)
         desk = Desk(link=link, consumer=found, author=self._author, back_off=self._back_off)
-        batches = Puller(desk, 1 if found.is_ordered else batch, linger).batches()
+        batches = Puller(desk, 1 if found.is_ordered else batch).batches()
         try:
             async for deliveries in batches:
                 yield deliveries

@@ -27,12 +27,8 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 class Puller:
     """Deliveries of one consumer, for ever."""
 
-    def __init__(self, desk: Desk, batch: int, linger: float = 0.0) -> None:
-        """``linger``: seconds that a message waits for others to come with it, where ``batch`` is more than one."""
+    def __init__(self, desk: Desk, batch: int) -> None:
         self._desk, self._batch = desk, batch
-        self._linger = linger if batch > 1 else 0.0
-        #: delivered to this client, not yet yielded
-        self._in_hand: list[Msg] = []
         #: what arrived, with the time it came; None: the connection is back, open requests are lost
         self._arrived: asyncio.Queue[tuple[float, Msg] | None] = asyncio.Queue()
         self._wanted, self._until = 0, 0.0
@@ -44,20 +40,21 @@ class Puller:
         inbox = self._desk.link.inbox()
         unsubscribe = await self._subscribed(inbox)
         forget = self._desk.link.tell_when_back(lambda: self._arrived.put_nowait(None))
+        in_hand: list[Msg] = []
         try:
             while True:
                 await self._ask_if_needed(inbox)
-                await self._gather()
-                for raw in self._in_hand:
+                in_hand = await self._gather()
+                for raw in in_hand:
                     await self._wait_for_its_time(raw)
-                batch = [d for raw in self._in_hand if (d := await self._opened(raw)) is not None]
-                self._in_hand = []
+                batch = [d for raw in in_hand if (d := await self._opened(raw)) is not None]
+                in_hand = []
                 if batch:
                     yield batch
         finally:
             forget()
             await unsubscribe()
-            await self._hand_back()
+            await self._hand_back(in_hand)
 
     async def _subscribed(self, inbox: str) -> Callable[[], Awaitable[None]]:
         while True:
@@ -82,32 +79,33 @@ class Puller:
             return await self._pause(str(error))
         self._wanted, self._until = self._batch, self._now() + EXPIRES + 1
 
-    async def _gather(self) -> None:
-        """Wait for one message, then take those that are here with it, or come while it lingers."""
+    async def _gather(self) -> list[Msg]:
+        """Wait for one message, then take those that are here with it."""
+        found: list[Msg] = []
         try:
             async with asyncio.timeout(max(0.0, self._until - self._now())):
-                first = await self._arrived.get()
+                item = await self._arrived.get()
         except TimeoutError:
-            return
-        await self._take(first)
-        if self._in_hand and self._linger and self._arrived.qsize() + 1 < self._batch:
-            await asyncio.sleep(self._linger)
-        while len(self._in_hand) < self._batch and not self._arrived.empty():
-            await self._take(self._arrived.get_nowait())
+            return found
+        while True:
+            found += await self._sorted_out(item)
+            if len(found) >= self._batch or self._arrived.empty():
+                return found
+            item = self._arrived.get_nowait()
 
-    async def _take(self, item: tuple[float, Msg] | None) -> None:
-        """Have the message in hand, if it is one and still ours."""
+    async def _sorted_out(self, item: tuple[float, Msg] | None) -> list[Msg]:
+        """The message, if it is one and still ours."""
         if item is None:
             self._wanted = 0
-            return
+            return []
         came, raw = item
         status = (raw.headers or {}).get("Status") if not raw.data else None
         if status is not None:
-            return await self._on_status(status, (raw.headers or {}).get("Description", ""))
+            await self._on_status(status, (raw.headers or {}).get("Description", ""))
+            return []
         self._wanted, self._troubles = self._wanted - 1, 0
         # one that lay here too long is being delivered again; its first copy is dropped
-        if self._now() - came < 0.8 * self._desk.consumer.ack_wait:
-            self._in_hand.append(raw)
+        return [raw] if self._now() - came < 0.8 * self._desk.consumer.ack_wait else []
 
     async def _on_status(self, status: str, description: str) -> None:
         self._wanted = 0
@@ -141,13 +139,13 @@ class Puller:
             await self._pause(str(error))
             return None
 
-    async def _hand_back(self) -> None:
+    async def _hand_back(self, in_hand: list[Msg]) -> None:
         while not self._arrived.empty():
             item = self._arrived.get_nowait()
             if item is not None and item[1].reply:
-                self._in_hand.append(item[1])
+                in_hand.append(item[1])
         try:
-            for raw in self._in_hand:
+            for raw in in_hand:
                 await self._desk.link.send(raw.reply, negative(0))
         except BusUnavailable:
             log.debug("bus.messages_not_handed_back", consumer=self._desk.consumer.name)

@@ -64,8 +64,9 @@ class ElasticIndex:
         return Stored(written=len(files) - len(refused), stale=stale)
 
     async def refresh(self) -> None:
+        """Of contents: what asks for files by anything but their ids refreshes them itself, and a refresh is dear."""
         if await self._is_there():
-            await search.refresh(self._link, "contents", "files")
+            await search.refresh(self._link, "contents")
 
     async def contents(self, hashes: Sequence[str]) -> dict[str, ContentDoc]:
         if not await self._is_there():

@@ -193,29 +193,6 @@ async def test_g2_what_was_handed_out_but_not_taken_comes_again_at_once(tmp_path
         assert sorted(collect.ids) == [f"req:r{i}" for i in range(1, 10)]
 
 
-async def test_what_comes_while_a_batch_lingers_comes_with_it(bus: RunningBus) -> None:
-    person, resolver = await bus.connect("person"), await bus.connect("resolver")
-    deliveries = resolver.consume(RESOLVER_REQ, batch=3, linger=60)
-    async with asyncio.timeout(SOON):
-        fetching = asyncio.ensure_future(anext(deliveries))
-        await person.publish(confirm("r0"))
-        steward = await bus.steward()
-        counter = steward._counter_of("REQ")
-        while not (await counter.consumers("REQ"))[RESOLVER_REQ]["num_ack_pending"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        assert not fetching.done()
-        fetching.cancel()
-        await asyncio.wait({fetching})
-        await deliveries.aclose()  # type: ignore[attr-defined]
-        collect = Collector(1)
-        await work_through(resolver, RESOLVER_REQ, collect, stop=collect.stop)
-        assert collect.ids == ["req:r0"], "what lingered was handed back, and comes again at once"
-        brisk = resolver.consume(RESOLVER_REQ, batch=3, linger=0.3)
-        await person.publish_many([confirm("r1"), confirm("r2")])
-        assert len(await anext(brisk)) == 2
-        await brisk.aclose()  # type: ignore[attr-defined]
-
-
 async def test_g2_what_lay_here_too_long_is_taken_in_its_next_copy_alone(bus: RunningBus) -> None:
     """ack_wait is 2 s here: the server has given up the nine, and hands them out again."""
     async with asyncio.timeout(SOON):

@@ -56,7 +56,7 @@ class ListBus:
         self._batches = batches
         self.closed = False
 
-    async def consume(self, consumer: str, *, batch: int = 1, linger: float = 0.0) -> AsyncIterator[Sequence[Recorded]]:
+    async def consume(self, consumer: str, *, batch: int = 1) -> AsyncIterator[Sequence[Recorded]]:
         try:
             for deliveries in self._batches:
                 yield deliveries
@@ -224,9 +224,7 @@ async def test_stop_ends_a_consumer_that_swallows_a_cancellation() -> None:
     stop, waits = asyncio.Event(), asyncio.Event()
 
     class Deaf(ListBus):
-        async def consume(
-            self, consumer: str, *, batch: int = 1, linger: float = 0.0
-        ) -> AsyncIterator[Sequence[Recorded]]:
+        async def consume(self, consumer: str, *, batch: int = 1) -> AsyncIterator[Sequence[Recorded]]:
             with contextlib.suppress(asyncio.CancelledError):
                 waits.set()
                 await asyncio.Event().wait()
@@ -264,9 +262,7 @@ async def test_being_cancelled_cancels_the_handler_and_closes_the_consumer() -> 
 
 async def test_an_error_of_the_consumer_itself_is_raised() -> None:
     class Refusing:
-        async def consume(
-            self, consumer: str, *, batch: int = 1, linger: float = 0.0
-        ) -> AsyncIterator[Sequence[Recorded]]:
+        async def consume(self, consumer: str, *, batch: int = 1) -> AsyncIterator[Sequence[Recorded]]:
             raise NotPermitted(consumer)
             yield []
 
