@@ -136,8 +136,8 @@ def test_s13_a_persons_word_overrides_exactly_four_rules(
 
 
 def _of_one_class(one: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """A look-alike need not have its keeper's bytes: what is said of the class holds for every reason beside it."""
-    return {**one, **({"match_class": whole["match_class"]} if "match_class" in whole else {})}
+    """What is said of the class, and which are allowed, holds for every reason beside it."""
+    return {**one, **{name: whole[name] for name in ("match_class", "automatic_classes") if name in whole}}
 
 
 @given(st.lists(st.sampled_from(range(len(AGAINST))), min_size=1, max_size=6, unique=True), st.booleans())
@@ -150,7 +150,8 @@ def test_no_combination_of_reasons_passes(which: list[int], confirmed: bool) -> 
     refusal = judge_order(command(**order, confirmed=confirmed), replace(FACTS, **facts))
     singly = [
         judge_order(
-            command(**_of_one_class(AGAINST[n][2], order), confirmed=confirmed), replace(FACTS, **AGAINST[n][1])
+            command(**_of_one_class(AGAINST[n][2], order), confirmed=confirmed),
+            replace(FACTS, **_of_one_class(AGAINST[n][1], facts)),
         )
         for n in which
     ]
@@ -184,6 +185,7 @@ PLACES = PlaceFacts(
     keeper_place=None,
     managed=None,
     unit=None,
+    victim_names=1,
     maybe_one_file=False,
 )
 
@@ -203,6 +205,8 @@ PLACES = PlaceFacts(
         ("victim-in-use", {"victim": Looked(stat=STAT, in_use=True)}),
         ("keeper-in-use", {"keeper": Looked(stat=OTHER, in_use=True)}),
         ("maybe-one-file", {"maybe_one_file": True}),
+        ("victim-has-other-names", {"victim_names": 2}),
+        ("victim-has-other-names", {"victim_names": 0}),
     ],
 )
 def test_s8_what_the_disk_says_is_named(code: str | None, facts: dict[str, Any]) -> None:
