@@ -62,7 +62,8 @@ def stats_server(settings: Settings, health: Health) -> Iterator[None]:
         ) from error
     log.info("bootstrap.stats_served", url=f"http://{settings.stats_host}:{server.port}")  # 0 asked for a free port
     try:
-        yield
+        with health.beating():
+            yield
     finally:
         server.close()
 

@@ -5,10 +5,13 @@ With a token the first and the last, which tell of roots and queues, are for who
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -22,12 +25,55 @@ Check = Callable[[], str | None]
 #: WSGI
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
+#: seconds between two beats of the event loop, and without one until it counts as stuck: nothing may block it so long
+BEAT_EVERY, STUCK_AFTER = 1.0, 60.0
+
+
+class Heartbeat:
+    """When the event loop last turned: the server's own thread would answer for a loop that is stuck, too."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._beat()
+
+    def _beat(self) -> None:
+        self._at = time.monotonic()
+        self._next = self._loop.call_later(BEAT_EVERY, self._beat)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def silence(self) -> float:
+        """Seconds since then; asked from any thread."""
+        return time.monotonic() - self._at
+
 
 class Health:
     """What the process says of itself: alive (its loop turns) and ready (every part can work)."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._heartbeat: Heartbeat | None = None
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """The loop that runs here is the one whose life is asked about; without one the process is."""
+        try:
+            self._heartbeat = heartbeat = Heartbeat(asyncio.get_running_loop())
+        except RuntimeError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            heartbeat.stop()
+            self._heartbeat = None
+
+    def stuck_for(self) -> float | None:
+        """Seconds for which the loop has not turned, where that is too long."""
+        heartbeat = self._heartbeat
+        silence = 0.0 if heartbeat is None else heartbeat.silence()
+        return silence if silence > STUCK_AFTER else None
 
     def add(self, name: str, check: Check) -> None:
         """``check`` is asked from the server's thread."""
@@ -88,7 +134,9 @@ def _application(health: Health) -> Application:
             answer: Iterable[bytes] = metrics(environ, start_response)
             return answer
         if path == "/healthz":
-            return _answer(start_response, {"alive": True}, well=True)
+            stuck = health.stuck_for()
+            said = {} if stuck is None else {"stuck_seconds": round(stuck)}
+            return _answer(start_response, {"alive": stuck is None, **said}, well=stuck is None)
         if path == "/readyz":
             complaints = health.complaints()
             return _answer(start_response, {"ready": not complaints, "waiting_for": complaints}, well=not complaints)

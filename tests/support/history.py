@@ -203,11 +203,9 @@ class Ledger:
             self._adopt(path)
             with path.open("r+b" if known else "xb") as file:
                 stat = os.fstat(file.fileno())
-                names = [p for p in self.live if p.exists() and os.path.samestat(p.stat(), stat)]
-                if stat.st_nlink > len({path, *names}):  # the user's own edit would reach what is held by another name
-                    return
                 file.truncate()
                 file.write(data)
+            names = [p for p in self.live if p.exists() and os.path.samestat(p.stat(), stat)]
             for name in {path, *names}:  # every name of a hard-linked file shows the new bytes
                 self._put(name, sha(data))
 

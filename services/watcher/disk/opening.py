@@ -14,7 +14,7 @@ from typing import Self
 from services.watcher.disk.attributes import read_attributes
 from services.watcher.disk.errors import reading, settling
 from services.watcher.disk.port import Attributes, NotAFile
-from services.watcher.disk.syscalls import Descriptor, is_file, is_folder, settle, stat_at
+from services.watcher.disk.syscalls import Descriptor, is_file, is_folder, names_of, settle, stat_at
 from shared.errors import PermanentError
 from shared.messages.base import FileStat
 from shared.paths import printable
@@ -55,6 +55,10 @@ class LocalFile:
         with settling(self.name):
             settle(self.fileno())
             settle(self._folder.fileno())
+
+    def names(self) -> int:
+        with reading(self.name):
+            return names_of(self.fileno())
 
     def attributes(self) -> Attributes:
         with reading(self.name):

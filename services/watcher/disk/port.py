@@ -120,6 +120,9 @@ class OpenFile(Protocol):
     def settle_to_disk(self) -> None:
         """fsync the file and the folder it was found in (S2). Raises ``DiskFailure``; never retried (S10)."""
 
+    def names(self) -> int:
+        """Under how many names the file is listed, everywhere on its file system (hard links), this one included."""
+
     def attributes(self) -> Attributes: ...
 
     def content(self, limit: int) -> bytes:

@@ -127,7 +127,30 @@ def settle(fd: int) -> None:
 
 
 def stat_at(dir_fd: int, name: bytes = b"") -> tuple[FileStat, int]:
-    """Stat and mode of a name in a folder, links not followed; with an empty name, of the descriptor itself.
+    """Stat and mode of a name in a folder, links not followed; with an empty name, of the descriptor itself."""
+    found = _statx(dir_fd, name)
+    if found is None:
+        return _plain_stat(dir_fd, name)
+    born = _nanoseconds(found.btime) if found.mask & STATX_BTIME else None
+    value = FileStat(
+        size=found.size,
+        mtime_ns=_nanoseconds(found.mtime),
+        ctime_ns=_nanoseconds(found.ctime),
+        dev=os.makedev(found.dev[0], found.dev[1]),
+        ino=found.ino,
+        birth_ns=born,
+    )
+    return value, found.mode
+
+
+def names_of(fd: int) -> int:
+    """How many names (hard links) the file of a descriptor has."""
+    found = _statx(fd, b"")
+    return os.fstat(fd).st_nlink if found is None else found.nlink
+
+
+def _statx(dir_fd: int, name: bytes) -> _Statx | None:
+    """None where there is no such call. With an empty name, of the descriptor itself.
 
     FORCE_SYNC asks a FUSE or network file system anew: mergerfs answers from its cache for a while (S8).
     """
@@ -139,19 +162,8 @@ def stat_at(dir_fd: int, name: bytes = b"") -> tuple[FileStat, int]:
     except (OSError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENOSYS, errno.EPERM, errno.EINVAL):
             raise
-        return _plain_stat(dir_fd, name)
-    born = _nanoseconds(found.btime) if found.mask & STATX_BTIME else None
-    return (
-        FileStat(
-            size=found.size,
-            mtime_ns=_nanoseconds(found.mtime),
-            ctime_ns=_nanoseconds(found.ctime),
-            dev=os.makedev(found.dev[0], found.dev[1]),
-            ino=found.ino,
-            birth_ns=born,
-        ),
-        found.mode,
-    )
+        return None
+    return found
 
 
 def _plain_stat(dir_fd: int, name: bytes) -> tuple[FileStat, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from services.watcher.hands.refusals import Refusal, first_objection, named
 from shared.messages.base import FileStat
 from shared.messages.commands import Evidence, TakeFile
+from shared.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class PlaceFacts:
     managed: str | None
     #: the file with which the victim forms a unit (S7), else None
     unit: str | None
+    #: how many names the victim has, its own included (hard links); 0: it was not opened
+    victim_names: int
     #: the two lie on different mounts of which one is FUSE, overlay or network, and no token told them apart (S4)
     maybe_one_file: bool
 
@@ -84,6 +87,14 @@ def untouched(before: FileStat, now: FileStat) -> bool:
         now.size,
         now.mtime_ns,
         now.ctime_ns,
+    )
+
+
+def has_other_names(name: str, others: int) -> Refusal:
+    return Refusal(
+        code="victim-has-other-names",
+        explanation=f"{name} has {counted(others, 'further name')} (hard links): taking one wins no space, and an edit"
+        f" under another would change what is held",
     )
 
 
@@ -150,6 +161,13 @@ def _are_two_files(command: TakeFile, facts: PlaceFacts) -> Refusal | None:
     return None
 
 
+def _has_one_name(command: TakeFile, facts: PlaceFacts) -> Refusal | None:
+    """Whoever edits a file in place under another name edits what is held; and no space is won before all are gone."""
+    if facts.victim_names == 1:  # S4
+        return None
+    return has_other_names(named(command.victim), facts.victim_names - 1)
+
+
 # ---- contents -----------------------------------------------------------------------------------------------------
 
 
@@ -177,5 +195,6 @@ _PLACE_RULES = (
     _victim_is_as_it_was,
     _keeper_is_as_it_was,
     _are_two_files,
+    _has_one_name,
 )
 _CONTENT_RULES = (_victim_holds_its_bytes, _keeper_holds_its_bytes)

@@ -95,6 +95,7 @@ class Inspecting:
             keeper_place=self.not_live(keeper.tree, other),
             managed=self.manager(victim.tree, path),
             unit=_unit(victim.tree, path),
+            victim_names=victim.file.names() if victim.file else 0,
             maybe_one_file=self._maybe_one_file(command, victim, keeper),
         )
 

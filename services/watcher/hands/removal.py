@@ -18,7 +18,7 @@ from services.watcher.hands.orders import breaker_of
 from services.watcher.hands.workbench import Workbench
 from shared.clock import utc
 from shared.errors import PhotosiftError
-from shared.messages.base import FileRef
+from shared.messages.base import FileRef, FileStat
 from shared.paths import PhotoPath
 
 
@@ -33,6 +33,14 @@ class Removed:
     copyless: tuple[Item, ...]
     #: why it stopped early, or None
     stopped: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Copy:
+    """A live file with the bytes of an item, and how it was when it was opened to be read."""
+
+    path: PhotoPath
+    stat: FileStat
 
 
 class Removal:
@@ -86,31 +94,40 @@ class Removal:
                     return "stays"
                 if copy is None:
                     return "no-copy"
-                self._letting.release(stack, item, FileRef.of(copy))
+                if self._is_touched(copy):
+                    return "stays"
+                self._letting.release(stack, item, FileRef.of(copy.path))
         except JournalFailed:
             raise
         except (PhotosiftError, OSError):
             return "stays"  # the next round looks again
         return "removed"
 
-    def _live_copy(self, stack: ExitStack, item: Item) -> PhotoPath | None:
+    def _is_touched(self, copy: _Copy) -> bool:
+        """Once more by name, as reading the item took its time (S8): after this there is no way back."""
+        self._b.fault("remove:before-look-again")
+        return self._b.keepers.again(copy.path, copy.stat) is not None
+
+    def _live_copy(self, stack: ExitStack, item: Item) -> _Copy | None:
         """A live file, read from disk just now, with the item's bytes; None: nothing is known, and nothing released."""
         for path in self._candidates(item):
             with suppress(PhotosiftError):
-                if self._is_live_copy(stack, path, item):
-                    return path
+                if (copy := self._as_live_copy(stack, path, item)) is not None:
+                    return copy
         return None
 
-    def _is_live_copy(self, stack: ExitStack, path: PhotoPath, item: Item) -> bool:
+    def _as_live_copy(self, stack: ExitStack, path: PhotoPath, item: Item) -> _Copy | None:
         if path.root not in self._b.roots or not self._may_stand(path, item):
-            return False
+            return None
         found = self._b.inspecting.look_for(stack, path)
         if found.file is None or found.looked.in_use or self._b.inspecting.not_live(found.tree, path):
-            return False
+            return None
         found.file.settle_to_disk()
         if found.file.hash_from_disk() != item.record.sha256:
-            return False
-        return not self._letting.is_the_item(stack, found.file.stat, item)
+            return None
+        if self._letting.is_the_item(stack, found.file.stat, item):
+            return None
+        return _Copy(path=path, stat=found.file.stat)
 
     def _may_stand(self, path: PhotoPath, item: Item) -> bool:
         """S22, S14, S23: a live role, a root that is known, and ours."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from services.watcher.disk.port import CannotRename, CrossDevice, Disk, FaultPoint, OpenFile, Spot, TreeRoot
-from services.watcher.hands.evidence import same_file
+from services.watcher.hands.evidence import has_other_names, same_file
 from services.watcher.hands.quarantine import PHOTO, discard, folder_of, is_listed, joined, remember_anchor
 from services.watcher.hands.records import CORRECTED, RECORD, Record
 from services.watcher.hands.refusals import Refusal
@@ -50,7 +50,8 @@ class SettingAside:
             before, now = checked.restat(), taken.stat
             same = same_file(before, now) and (now.size, now.mtime_ns) == (record.size, record.mtime_ns)
             if same and taken.sha256() == record.sha256:
-                return None
+                others = taken.names() - 1  # S4: a link that was made since it was checked
+                return has_other_names(record.origin.text, others) if others else None
         return Refusal(
             code="victim-changed",
             explanation=f"{record.origin.text} was replaced or changed at the moment of acting; it was put back",

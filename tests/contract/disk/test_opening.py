@@ -62,6 +62,19 @@ def test_s6_reading_leaves_the_access_time(place: Place, root: LocalRoot) -> Non
     assert path.stat().st_atime_ns != 10**18, "or this test shows nothing"
 
 
+def test_s4_the_names_of_a_file_are_counted_as_they_come_and_go(place: Place, root: LocalRoot) -> None:
+    path = write(place.folder / "a.jpg")
+    with root.spot(b"a.jpg") as spot, spot.open() as file:
+        assert file.names() == 1
+        try:
+            os.link(path, place.folder / "b.jpg")
+        except OSError:
+            pytest.skip("this file system has no hard links")
+        assert file.names() == 2
+        (place.folder / "b.jpg").unlink()
+        assert file.names() == 1
+
+
 def test_s15_a_writer_is_seen_and_a_reader_is_none(place: Place, root: LocalRoot) -> None:
     path = write(place.folder / "a.jpg")
     with root.spot(b"a.jpg") as spot, spot.open() as file, spot.open() as again:

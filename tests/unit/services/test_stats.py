@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from services.stats import ask_health, stats_server, stats_token
 from shared.config import Settings
 from shared.errors import UsageError
+from shared.telemetry import health
 from shared.telemetry.health import Health
 
 TOKEN = "of-great-value"
@@ -44,6 +47,21 @@ def test_s21_without_the_token_there_is_nothing_but_that_it_lives(
     with stats_server(settings, Health()):
         assert get(settings, path, **({"Authorization": shown} if shown else {})) == 401
         assert get(settings, "/healthz") == 200
+
+
+async def test_healthz_tells_of_a_loop_that_is_stuck_and_of_one_that_turns_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "BEAT_EVERY", 0.01)
+    monkeypatch.setattr(health, "STUCK_AFTER", 0.5)
+
+    def until(status: int) -> None:
+        while get(settings, "/healthz") != status:
+            pass
+
+    with stats_server(settings, Health()), ThreadPoolExecutor() as threads:
+        threads.submit(until, 503).result(20)  # nobody lets the loop turn
+        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(threads, until, 200), 20)
 
 
 def test_with_the_token_metrics_are_served(settings: Settings) -> None:

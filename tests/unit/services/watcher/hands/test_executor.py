@@ -174,6 +174,31 @@ def test_s4_two_names_of_one_file_are_no_duplicates(stage: Stage) -> None:
     assert take(stage, victim="a/victim.jpg", keeper="a/victim.jpg").code == "same-file"
 
 
+@pytest.mark.parametrize("when", ["before", "execute:before-set-aside"])
+@pytest.mark.parametrize("action", ["delete", "move"])
+def test_s4_a_file_with_a_further_name_stays_because_an_edit_there_would_change_what_is_held(
+    stage: Stage, tmp_path: Path, action: str, when: str
+) -> None:
+    victim, _ = stage.pair()
+    other = tmp_path / "further name"
+    if when == "before":
+        os.link(victim, other)
+    with stage.hand(action, fault=at_step(when, lambda: os.link(victim, other))) as hand:
+        done = hand.executor.take(stage.command(action=action))
+    assert (done.outcome, done.code) == ("refused" if when == "before" else "undone", "victim-has-other-names")
+    assert "1 further name" in done.explanation
+    other.write_bytes(b"edited in place")
+    assert victim.read_bytes() == b"edited in place", "it is at its place, and nothing else was changed with it"
+    assert contents_in(stage.root()) == {b"edited in place": 1, b"the same picture": 1}
+
+
+def test_s4_a_keeper_may_have_further_names(stage: Stage, tmp_path: Path) -> None:
+    victim, keeper = stage.pair()
+    os.link(keeper, tmp_path / "further name")
+    assert take(stage).outcome == "quarantined"
+    assert not victim.exists()
+
+
 def test_s8_a_file_that_is_being_written_is_refused(stage: Stage) -> None:
     victim, keeper = stage.pair()
     for path, code in ((victim, "victim-in-use"), (keeper, "keeper-in-use")):

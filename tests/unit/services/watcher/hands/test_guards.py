@@ -136,8 +136,8 @@ def test_s13_a_persons_word_overrides_exactly_four_rules(
 
 
 def _of_one_class(one: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """A look-alike need not have its keeper's bytes: what is said of the class holds for every reason beside it."""
-    return {**one, **{key: whole[key] for key in ("match_class", "automatic_classes") if key in whole}}
+    """What is said of the class, and which are allowed, holds for every reason beside it."""
+    return {**one, **{name: whole[name] for name in ("match_class", "automatic_classes") if name in whole}}
 
 
 @example([20, 24], False)
@@ -186,6 +186,7 @@ PLACES = PlaceFacts(
     keeper_place=None,
     managed=None,
     unit=None,
+    victim_names=1,
     maybe_one_file=False,
 )
 
@@ -205,6 +206,8 @@ PLACES = PlaceFacts(
         ("victim-in-use", {"victim": Looked(stat=STAT, in_use=True)}),
         ("keeper-in-use", {"keeper": Looked(stat=OTHER, in_use=True)}),
         ("maybe-one-file", {"maybe_one_file": True}),
+        ("victim-has-other-names", {"victim_names": 2}),
+        ("victim-has-other-names", {"victim_names": 0}),
     ],
 )
 def test_s8_what_the_disk_says_is_named(code: str | None, facts: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.watcher.hands.sight import Sight
 from shared.messages.outcomes import ItemRemoved
-from tests.support.executing import DAY, Hand, Stage, photos_in
+from tests.support.executing import DAY, Hand, Stage, at_step, photos_in
 
 
 @pytest.fixture
@@ -90,6 +90,29 @@ def test_s11_the_last_copy_stays_however_long(stage: Stage, how: str) -> None:
         assert len(done.last_copies) == 1
     if open_fd is not None:
         os.close(open_fd)
+    assert len(lying(stage)) == 1
+
+
+def test_s8_s11_a_copy_that_goes_while_the_item_is_read_releases_nothing(stage: Stage) -> None:
+    keeper = stage.root() / "b/keeper.jpg"
+    with stage.hand(fault=at_step("remove:before-look-again", keeper.unlink)) as hand:
+        run_days(hand, stage, 10)
+        done = hand.removal.remove_due()
+        assert (done.removed, len(done.last_copies)) == (0, 1)
+        assert not keeper.exists()
+    assert len(lying(stage)) == 1
+
+
+def test_s8_s11_a_copy_that_is_edited_while_the_item_is_read_releases_nothing(stage: Stage) -> None:
+    keeper = stage.root() / "b/keeper.jpg"
+
+    def edit() -> None:
+        keeper.write_bytes(b"THE SAME PICTURE")
+
+    with stage.hand(fault=at_step("remove:before-look-again", edit)) as hand:
+        run_days(hand, stage, 10)
+        assert hand.removal.remove_due().removed == 0
+        assert keeper.read_bytes() == b"THE SAME PICTURE"
     assert len(lying(stage)) == 1
 
 
