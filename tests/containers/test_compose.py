@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -214,6 +216,48 @@ def test_s21_a_password_is_changed_as_the_manual_says(stack: Stack) -> None:
     seed = next(seeds)
     into_the_library(stack, "with-a-new-password.jpg", seed)
     moved(stack, dropped(stack, "a-new-password.jpg", seed))
+
+
+def test_s18_a_backup_is_put_back_as_the_manual_says(stack: Stack) -> None:
+    """It is older than what was done since: nothing is acted on until somebody lets the records be read."""
+    data, backup = stack.folder / "data", stack.folder / "backup"
+    stack.compose("stop", *REMEMBERING)
+    for name in REMEMBERING:
+        copied(data / name, backup / name)
+    stack.compose("start", *REMEMBERING)
+    seed = next(seeds)
+    since = into_the_library(stack, "since-the-backup.jpg", seed)
+    came, lies = dropped(stack, "moved-since-the-backup.jpg", seed)
+    moved(stack, (came, lies))
+    stack.compose("stop", *REMEMBERING)
+    for name in REMEMBERING:
+        shutil.rmtree(data / name)
+        copied(backup / name, data / name)
+    stack.compose("start", *REMEMBERING)
+    seed = next(seeds)
+    into_the_library(stack, "after-the-backup.jpg", seed)
+    pair = dropped(stack, "moved-after-the-backup.jpg", seed)
+    eventually(lambda: "older-journal" in stack.log("watcher"), stack)
+    assert pair[0].exists()
+    for root in ("photos", "incoming"):
+        assert root in stack.ask("adopt", root)
+    stack.ask("restore", "/incoming/moved-since-the-backup.jpg")
+    eventually(lambda: came.exists() and not lies.exists(), stack)
+    assert kept(came) == kept(since)
+    seed = next(seeds)
+    into_the_library(stack, "as-ever.jpg", seed)
+    moved(stack, dropped(stack, "moved-as-ever.jpg", seed))
+
+
+#: stopping these is enough, and quicker: the others do not write there
+REMEMBERING = ("watcher", "resolver")
+
+
+def copied(source: Path, copy: Path) -> None:
+    """As ``cp -a``."""
+    shutil.copytree(source, copy)
+    for path in (copy, *copy.rglob("*")):
+        os.chown(path, PUID, PGID)
 
 
 def test_a_file_of_somebody_else_is_moved_and_its_owner_stands_in_the_record(stack: Stack) -> None:

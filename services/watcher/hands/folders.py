@@ -6,6 +6,8 @@ back without the journal too. An act changes the time of a folder: the times kep
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +15,7 @@ from dataclasses import replace
 from services.watcher.disk.port import Attributes, Disk, TreeRoot
 from services.watcher.hands.items import Items, RemovedFolder
 from services.watcher.hands.journal import Journal
+from services.watcher.hands.journalfile import JournalFile
 from services.watcher.hands.quarantine import is_listed
 from services.watcher.hands.records import Record
 from shared.clock import Clock
@@ -27,11 +30,29 @@ REMEMBERED = 1_000
 
 
 class FolderLooks:
-    """What folders have, with the times from before photosift's own acts in them. Forgotten with the process."""
+    """What folders have, with the times from before photosift's own acts in them.
 
-    def __init__(self) -> None:
+    Written down when the process ends; one that is killed forgets those of its own acts: a time is lost, and no more.
+    """
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
         #: by root and folder: the time that an act left behind, and what the folder had before
-        self._left: dict[tuple[str, bytes], tuple[int, Attributes]] = {}
+        self._left: dict[tuple[str, bytes], tuple[int, Attributes]] = {
+            (str(root), rel): (int(str(at)), _attributes(had))
+            for root, rel, at, had in file.read("SELECT root, rel, mtime_ns, attributes FROM acted_in ORDER BY rowid")
+            if isinstance(rel, bytes)
+        }
+
+    def keep(self) -> None:
+        """For the next process. Raises ``JournalFailed``."""
+        rows = [(*place, at, json.dumps(had.to_json())) for place, (at, had) in self._left.items()]
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM acted_in")
+            db.executemany("INSERT INTO acted_in VALUES (?, ?, ?, ?)", rows)
+
+        self._file.write(change)
 
     def above(self, tree: TreeRoot, path: PhotoPath) -> tuple[Attributes, ...]:
         """Of every folder from below the root down to the file's own. Raises as ``Spot.attributes`` does."""
@@ -130,6 +151,10 @@ class FoldersBack:
             with suppress(PhotosiftError), root.spot(folder) as spot:
                 self._disk.restore_attributes(spot, attributes)
             self._items.folder_is_back(name, folder)
+
+
+def _attributes(text: object) -> Attributes:
+    return Attributes.from_json(json.loads(str(text)))
 
 
 def with_times(attributes: Attributes, other: Attributes) -> Attributes:

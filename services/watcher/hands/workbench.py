@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from services.watcher.disk.port import Disk, FaultPoint, TreeRoot, no_fault
@@ -12,7 +13,7 @@ from services.watcher.hands.homeward import Homeward
 from services.watcher.hands.inspecting import Inspecting
 from services.watcher.hands.items import Items
 from services.watcher.hands.journal import Journal
-from services.watcher.hands.journalfile import JournalFile
+from services.watcher.hands.journalfile import JournalFailed, JournalFile
 from services.watcher.hands.keepers import Keepers
 from services.watcher.hands.moving import Moving
 from services.watcher.hands.ownership import Ownership
@@ -60,7 +61,7 @@ class Workbench:
             managed=settings.managed_folders,
             counters=self.counters,
         )
-        self.folder_looks = FolderLooks()
+        self.folder_looks = FolderLooks(self.file)
         self.keepers = Keepers(self.inspecting)
         self.aside = SettingAside(disk, fault_point)
         self.moving = Moving(disk=disk, target=settings.target, file=self.file, journal=self.journal, fault=fault_point)
@@ -88,5 +89,7 @@ class Workbench:
     def close(self) -> None:
         """Let go of every claim and file."""
         self.keepers.rest()
+        with suppress(JournalFailed):
+            self.folder_looks.keep()
         self.ownership.close()
         self.file.close()

@@ -77,6 +77,17 @@ def test_s25_folders_come_back_with_all_they_had_before_the_first_act(stage: Sta
     assert looks(stage) == before
 
 
+def test_s25_folders_come_back_with_all_they_had_before_the_first_act_also_after_a_restart_between_the_acts(
+    stage: Stage,
+) -> None:
+    before = looks(stage)
+    take_all(stage, numbers=(0,))
+    take_all(stage, numbers=(1,))
+    take_all(stage, numbers=(2,))
+    assert restore_all(stage) == 3
+    assert looks(stage) == before
+
+
 @pytest.mark.parametrize("action", ["delete", "move"])
 def test_s11_s25_folders_come_back_with_all_they_had_after_the_journal_was_lost(stage: Stage, action: str) -> None:
     before = looks(stage)
