@@ -31,6 +31,7 @@ from services.resolver.store import DecisionStore
 from services.watcher.disk.local import LocalDisk
 from services.watcher.eyes.service import Eyes
 from services.watcher.eyes.snapshot import Snapshot
+from services.watcher.hands.executor import FAULT_POINTS
 from services.watcher.hands.service import Hands
 from services.watcher.hands.sight import Sight
 from shared import imaging
@@ -56,21 +57,7 @@ NEAR = 0.10
 SOON = 30.0
 #: between these no look at the keeper follows any more
 LAST_LOOK = {"delete": 5, "move": 8}
-STEPS = (
-    "execute:before-intent",
-    "execute:before-record",
-    "execute:before-set-aside",
-    "execute:before-identify",
-    "execute:before-look-again",
-    "execute:before-aim",
-    "execute:before-move-on",
-    "execute:before-second-look",
-    "execute:before-result",
-    "execute:done",
-    "restore:before-mark",
-    "restore:before-bring",
-    "restore:before-result",
-)
+STEPS = (*FAULT_POINTS, "restore:before-mark", "restore:before-bring", "restore:before-result")
 
 
 #: how the ids of decisions begin that no resolver took
