@@ -7,21 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.support.photos import small_library
 from tests.support.program import photosift, running, scan
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    small_library(tmp_path / "Pictures")
-    return tmp_path / "Pictures"
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
 
 
 def explained(path: Path, state: Path) -> str:

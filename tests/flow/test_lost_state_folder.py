@@ -7,19 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.photos import small_library
 from tests.support.program import files_below, photosift, running, scan, until
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    small_library(tmp_path / "Pictures")
-    return tmp_path / "Pictures"
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
 
 
 def moved(photos: Path, state: Path) -> Path:

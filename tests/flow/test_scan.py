@@ -13,20 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.index import ElasticPlace, elastic_settings
-from tests.support.photos import small_library, write_photo
+from tests.support.photos import write_photo
 from tests.support.program import PHOTOSIFT, environment, files_below, photosift, scan
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "Pictures"
-    small_library(folder)
-    return folder
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
 
 
 def names(paths: list[str], folder: Path) -> set[str]:

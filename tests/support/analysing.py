@@ -20,6 +20,7 @@ from shared.messages.envelope import Envelope
 from shared.messages.files import FileGone, FileMoved, FileSettled
 from shared.paths import PhotoPath
 from tests.support.bus import RunningBus, running_bus
+from tests.support.working import at_work
 
 ROOT = "photos"
 SOON = 30.0
@@ -132,7 +133,6 @@ async def _queue_of(
 @contextlib.asynccontextmanager
 async def working(desk: Desk) -> AsyncIterator[None]:
     """The analyser at work; asked to stop at the end, as by a signal."""
-    stop = asyncio.Event()
     service = AnalyserService(
         bus=await desk.server.connect("analyser"),
         index=desk.index,
@@ -140,9 +140,5 @@ async def working(desk: Desk) -> AsyncIterator[None]:
         roots={ROOT: desk.folder},
         settings=desk.settings,
     )
-    running = asyncio.create_task(service.run(stop))
-    try:
+    async with at_work(service):
         yield
-    finally:
-        stop.set()
-        await running

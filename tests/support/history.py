@@ -31,6 +31,7 @@ from services.resolver.store import DecisionStore
 from services.watcher.disk.local import LocalDisk
 from services.watcher.eyes.service import Eyes
 from services.watcher.eyes.snapshot import Snapshot
+from services.watcher.hands.executor import FAULT_POINTS
 from services.watcher.hands.service import Hands
 from services.watcher.hands.sight import Sight
 from shared import imaging
@@ -57,21 +58,7 @@ NEAR = 0.10
 SOON = 30.0
 #: between these no look at the keeper follows any more
 LAST_LOOK = {"delete": 5, "move": 8}
-STEPS = (
-    "execute:before-intent",
-    "execute:before-record",
-    "execute:before-set-aside",
-    "execute:before-identify",
-    "execute:before-look-again",
-    "execute:before-aim",
-    "execute:before-move-on",
-    "execute:before-second-look",
-    "execute:before-result",
-    "execute:done",
-    "restore:before-mark",
-    "restore:before-bring",
-    "restore:before-result",
-)
+STEPS = (*FAULT_POINTS, "restore:before-mark", "restore:before-bring", "restore:before-result")
 
 
 #: how the ids of decisions begin that no resolver took
@@ -160,8 +147,8 @@ class Ledger:
     live: dict[Path, str] = field(default_factory=dict)
     #: what photosift holds: the name it was taken from, and its content
     held: Counter[tuple[Path, str]] = field(default_factory=Counter)
-    #: how the live files were when photosift was about to write down its result, by the name that was gone
-    at_act: dict[Path, dict[Path, Seen]] = field(default_factory=dict)
+    #: how the live files were each time photosift was about to write down its result, by the name that was gone
+    at_act: dict[Path, list[dict[Path, Seen]]] = field(default_factory=dict)
     #: names that the user gave to other files while photosift still was at work on the first
     _reused: set[Path] = field(default_factory=set)
     #: names that were gone when photosift wrote down a result, and are not back
@@ -272,7 +259,7 @@ class Ledger:
             known = self.live.keys() | {path for path, _ in self.held}
             gone = known - now.keys() - self._away
             for path in gone | self._reused:
-                self.at_act[path] = now
+                self.at_act.setdefault(path, []).append(now)
             self._away |= gone
             self._reused.clear()
 
@@ -318,12 +305,16 @@ class Ledger:
         self.live[path] = content
 
     def stood(self, victim: Path, content: str) -> bool:
-        """Whether something live, and not the victim itself, stood for it when it was taken (S1, S2, S4, S22)."""
+        """Whether something live, and not the victim itself, stood for it when it was taken (S1, S2, S4, S22).
+
+        One name may be taken, put back and taken again before this is asked; the acts are not told apart here.
+        """
         root = self.role_of(victim)
         return any(
             (seen.sha == content or (self.similar and gap(seen.sha, content) <= NEAR))
             and (self.role_of(path) in ("library", "reference") or self.role_of(path) == root == "incoming")
-            for path, seen in self.at_act[victim].items()
+            for then in self.at_act[victim]
+            for path, seen in then.items()
         )
 
 

@@ -24,6 +24,7 @@ from shared.messages.resolution import CaughtUp, DecisionWithdrawn, GroupDecided
 from shared.signature import Signature
 from tests.support.bus import RunningBus, running_bus
 from tests.support.model import content, document
+from tests.support.working import at_work
 
 M = TypeVar("M", bound=Message)
 Picture = tuple[Candidate, Signature]
@@ -85,7 +86,6 @@ class Bench:
         settings = self.settings.model_copy(update=changes)
         store = DecisionStore(self.folder / "resolver")
         bus = await self.server.connect("resolver")
-        stop = asyncio.Event()
         service = ResolverService(
             bus=wrap(bus),
             index=index or self.index,
@@ -95,12 +95,10 @@ class Bench:
             quiet_seconds=0.05,
         )
         self.service = service
-        running = asyncio.create_task(service.run(stop))
         try:
-            yield service
+            async with at_work(service):
+                yield service
         finally:
-            stop.set()
-            await running
             store.close()
 
     # the analyser's part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from shared.signature import Signature
 from tests.support.executing import DAY, NOW, Stage, photos_in
 from tests.support.model import signature
 from tests.support.resolving import Bench, bench
+from tests.support.working import at_work
 
 BOTH = ("same-bytes", "similar")
 SETTINGS = {
@@ -82,7 +82,6 @@ class Together:
             self.at.clock.time += DAY
             with self.stage.hand() as hand:
                 hand.removal.note_today()
-        stop = asyncio.Event()
         hands = Hands(
             bus=await self.at.server.connect("watcher"),
             disk=LocalDisk(),
@@ -91,12 +90,8 @@ class Together:
             folder=self.stage.state,
             sight=self.stage.sight,
         )
-        running = asyncio.create_task(hands.run(stop))
-        try:
+        async with at_work(hands):
             yield hands
-        finally:
-            stop.set()
-            await running
 
 
 def _tombstone(doc: FileDoc) -> FileDoc:

@@ -30,14 +30,7 @@ class Facts(NamedTuple):
         return stat.S_ISDIR(self.mode)
 
     def as_stat(self) -> FileStat:
-        return FileStat(
-            size=self.size,
-            mtime_ns=self.mtime_ns,
-            ctime_ns=self.ctime_ns,
-            dev=self.dev,
-            ino=self.ino,
-            birth_ns=self.birth_ns,
-        )
+        return _stat_of(self)
 
 
 class Known(NamedTuple):
@@ -62,14 +55,18 @@ class Known(NamedTuple):
 
     @property
     def stat(self) -> FileStat:
-        return FileStat(
-            size=self.size,
-            mtime_ns=self.mtime_ns,
-            ctime_ns=self.ctime_ns,
-            dev=self.dev,
-            ino=self.ino,
-            birth_ns=self.birth_ns,
-        )
+        return _stat_of(self)
+
+
+def _stat_of(seen: Facts | Known) -> FileStat:
+    return FileStat(
+        size=seen.size,
+        mtime_ns=seen.mtime_ns,
+        ctime_ns=seen.ctime_ns,
+        dev=seen.dev,
+        ino=seen.ino,
+        birth_ns=seen.birth_ns,
+    )
 
 
 def joined(folder: bytes, name: bytes) -> bytes:

@@ -30,6 +30,7 @@ from shared.paths import PhotoPath
 from tests.support.bus import RunningBus, running_bus
 from tests.support.executing import Stage, contents_in
 from tests.support.messages import envelope_of
+from tests.support.working import at_work
 
 
 @dataclass
@@ -78,14 +79,9 @@ class Scene:
 
     @contextlib.asynccontextmanager
     async def at_work(self, action: str = "delete", **more: Any) -> AsyncIterator[Hands]:
-        stop = asyncio.Event()
         hands = self.hands(await self.server.connect("watcher"), action, **more)
-        running = asyncio.create_task(hands.run(stop))
-        try:
+        async with at_work(hands):
             yield hands
-        finally:
-            stop.set()
-            await running
 
     async def next(self, kind: type[Message]) -> Any:
         """The next outcome, which must be of this kind."""

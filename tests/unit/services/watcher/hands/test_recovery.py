@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.watcher.disk.port import FaultPoint
 from services.watcher.hands.journalfile import JournalFailed
 from services.watcher.hands.sight import Sight
 from tests.support.executing import Stage, at_step, contents_in, photos_in
@@ -18,8 +19,8 @@ SAME = b"the same picture"
 Body = Callable[[Path, dict[str, Path], str, str, int], None]
 
 
-def take_until(folder: Path, paths: dict[str, Path], action: str, step: str, number: int) -> None:
-    """Act, and die as by ``kill -9`` when the step comes for the n-th time."""
+def dying_at(step: str, number: int) -> FaultPoint:
+    """Die as by ``kill -9`` when the step comes for the n-th time."""
     left = [number]
 
     def fault(now: str) -> None:
@@ -27,21 +28,18 @@ def take_until(folder: Path, paths: dict[str, Path], action: str, step: str, num
         if now == step and left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    return fault
+
+
+def take_until(folder: Path, paths: dict[str, Path], action: str, step: str, number: int) -> None:
     stage = Stage(folder, paths=paths)
-    with stage.hand(action, fault=fault) as hand:
+    with stage.hand(action, fault=dying_at(step, number)) as hand:
         hand.executor.take(stage.command(action=action))
 
 
 def restore_until(folder: Path, paths: dict[str, Path], action: str, step: str, number: int) -> None:
-    left = [number]
-
-    def fault(now: str) -> None:
-        left[0] -= now == step
-        if now == step and left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
     stage = Stage(folder, paths=paths)
-    with stage.hand(action, fault=fault) as hand:
+    with stage.hand(action, fault=dying_at(step, number)) as hand:
         hand.restoring.restore(hand.held())
 
 
