@@ -105,6 +105,7 @@ async def test_s18_what_was_decided_and_not_said_is_said_after_a_restart(tmp_pat
         async with at.working(wrap=muted):
             await at.add(*COPIES)
             await asyncio.wait_for(mute[0].refused.wait(), 20)
+        await at.heard_of(GroupDecided)
         assert len(at.all(GroupDecided)) == 1
         assert not at.all(TakeFile)
         async with at.working():

@@ -17,7 +17,7 @@ from shared.index.elastic import ancestor as module
 from shared.index.port import IndexUnavailable
 from tests.support.ancestor import OldIndex, old_index, record
 from tests.support.elasticsearch import for_tests
-from tests.support.elasticsearch_server import USERS
+from tests.support.elasticsearch_server import PASSWORDS
 from tests.support.index import signature_of
 
 FIELDS = ("path", "signature", "metadata.filesize")
@@ -54,7 +54,7 @@ async def test_every_document_is_read_once_with_the_fields_that_are_asked_for(
 
 async def test_s21_users_and_certificates_are_as_with_our_own_index(tmp_path: Path) -> None:
     server = for_tests(fenced=True)
-    password, ca_file = USERS["resolver"][0], Path(server.ca_file)
+    password, ca_file = PASSWORDS["resolver"], Path(server.ca_file)
     (tmp_path / "password").write_text(password)
 
     async def refused(index: str, **given: Any) -> str:
