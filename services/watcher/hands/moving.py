@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from services.watcher.disk.port import (
     CrossDevice,
@@ -139,17 +140,21 @@ class Moving:
 
     def _carry(self, private: Spot, to: Spot, moved: Record, keeper_again: KeeperAgain) -> Refusal | None:
         self._fault("execute:before-move-on")
+        copied = self._renamed_or_copied(private, to, moved) == "copied"
+        self._fault("execute:before-second-look")
+        refusal = keeper_again()  # S8: after the act; a copy takes its time, and a user needs none
+        if refusal is None and copied:
+            self._disk.release(private)
+        return refusal
+
+    def _renamed_or_copied(self, private: Spot, to: Spot, moved: Record) -> Literal["renamed", "copied"]:
         try:
             self._disk.rename(private, to)
         except CrossDevice:
             with private.open() as file:
                 self._disk.copy(file, to, sha256=moved.sha256)
-            self._fault("execute:before-second-look")
-            refusal = keeper_again()  # the copy took its time
-            if refusal is None:
-                self._disk.release(private)
-            return refusal
-        return None
+            return "copied"
+        return "renamed"
 
 
 def _take_back(made: list[Path]) -> None:

@@ -69,6 +69,17 @@ def test_s10_a_name_that_is_taken_at_the_last_moment_gets_a_number(stage: Stage)
     assert len(list((stage.target / ".photosift" / "records").iterdir())) == 1
 
 
+@pytest.mark.parametrize("step", ["execute:before-move-on", "execute:before-second-look"])
+def test_s8_a_keeper_lost_while_its_victim_was_moved_on_brings_it_back(stage: Stage, step: str) -> None:
+    victim, keeper = stage.pair()
+    with stage.hand("move", fault=at_step(step, keeper.unlink)) as hand:
+        done = hand.executor.take(stage.command(action="move"))
+    assert (done.outcome, done.code) == ("undone", "keeper-gone")
+    assert victim.exists()
+    assert photos_in(stage.target, stage.root() / "a" / ".photosift") == []
+    assert list((stage.target / ".photosift/records").iterdir()) == []
+
+
 def test_names_that_are_no_text_survive(stage: Stage) -> None:
     name = os.fsdecode(b"a/\xff\xfe\n.jpg")
     stage.write(name, b"x")
