@@ -166,7 +166,7 @@ class Helper:
 
 def end(process: BaseProcess) -> int:
     """Its exit code, the number of the signal negated; the process is let go of."""
-    process.join(30)
+    process.join(240)
     code = process.exitcode
     process.close()
     assert code is not None
