@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from services.absolute import AbsolutePaths
 from services.terminal import ApplyChoice, ApplyCount
 from shared.messages.resolution import Duplicate, GroupDecided, MatchClass, Member
 from shared.paths import printable
@@ -33,15 +34,14 @@ def count_of(
         files=len(taken),
         bytes=sum(member.bytes for _, member in taken),
         limit=limit,
-        folders=_by_folder(taken, {name: os.fsencode(path) for name, path in roots.items()}),
+        folders=_by_folder(taken, AbsolutePaths(roots)),
     )
 
 
-def _by_folder(taken: Iterable[Taken], roots: Mapping[str, bytes]) -> Mapping[str, Mapping[MatchClass, int]]:
+def _by_folder(taken: Iterable[Taken], places: AbsolutePaths) -> Mapping[str, Mapping[MatchClass, int]]:
     found: dict[str, Counter[MatchClass]] = {}
     for match_class, member in taken:
-        photo = member.file.photo
-        folder = printable(os.path.join(os.path.dirname(photo.below(roots.get(photo.root, photo.root.encode()))), b""))
+        folder = printable(os.path.join(os.path.dirname(places.of(member.file.photo)), b""))
         found.setdefault(folder, Counter())[match_class] += 1
     return found
 

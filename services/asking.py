@@ -55,10 +55,7 @@ async def _is_answered(following: Following, request: Request, wanted: int, *, w
     def all_came() -> bool:
         return len(following.answers.get(request.request_id, ())) >= wanted
 
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await following.until(all_came)
-    return all_came()
+    return await following.until(all_came, within=within)
 
 
 @contextlib.asynccontextmanager

@@ -65,7 +65,10 @@ class Following:
             case RequestAnswered():
                 self.answers.setdefault(message.request_id, []).append(message)
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until ``holds`` after some message; asked once before the first."""
-        async with self._changed:
-            await self._changed.wait_for(holds)
+    async def until(self, holds: Callable[[], bool], *, within: float | None = None) -> bool:
+        """Wait until ``holds`` after some message; asked once before the first. False: not in so many seconds."""
+        try:
+            async with asyncio.timeout(within), self._changed:
+                return await self._changed.wait_for(holds)
+        except TimeoutError:
+            return False

@@ -107,9 +107,7 @@ class Look:
     async def _until_analyser_is_idle(self, published: int) -> None:
         """The results that are heard tell when a look at the queues, which costs the server more, is worth it."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_ANYWAY):
-                    await self.following.until(lambda: self.following.analysed >= published)
+            await self.following.until(lambda: self.following.analysed >= published, within=_LOOK_ANYWAY)
             if await self.crew.steward.is_idle(ANALYSER_FS):
                 return
             await asyncio.sleep(_LOOK_EVERY)

@@ -6,19 +6,18 @@ this scan stands with the keeper that is left in its place.
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.absolute import AbsolutePaths
 from services.reportgroups import Acted, Entry, Group, groups_of
 from services.terminal import TableRow
 from shared.index.port import ContentDoc, FileDoc
-from shared.messages.base import FileRef
 from shared.messages.resolution import GroupDecided
-from shared.paths import to_text
+from shared.paths import path_fields, to_text
 
 Row = TableRow
 #: version of the object's form; fields are added, never changed
@@ -55,27 +54,27 @@ def build(
     ``files``: all documents of the roots, tombstones too. ``acted``: what was answered during this scan, in order of
     time. ``contents`` is for fields that later forms add. ``batches``: what ``restore --batch`` puts back.
     """
-    places = _Places(roots)
+    places = AbsolutePaths(roots)
     live = {doc.path.file_id: doc for doc in files if doc.state != "gone" and doc.path.root in roots}
     groups = groups_of(live, decisions, acted)
     listed = {file_id for group in groups for file_id in group.file_ids}
     alone = [doc for file_id, doc in live.items() if file_id not in listed]
-    unique = sorted(places.of(doc) for doc in alone if doc.state == "analysed")
+    unique = sorted(places.of(doc.path) for doc in alone if doc.state == "analysed")
     unreadable = [
-        {**_path(places.of(doc)), "reason": doc.reason or "unknown", "explanation": doc.explanation or ""}
+        {**path_fields(places.of(doc.path)), "reason": doc.reason or "unknown", "explanation": doc.explanation or ""}
         for doc in sorted(alone, key=lambda d: d.path)
         if doc.state == "unreadable"
     ]
-    told = {places.of(doc) for doc in live.values()}
+    told = {places.of(doc.path) for doc in live.values()}
     left_out = [s for s in sorted(set(skipped), key=lambda s: (s.path, s.rule)) if s.path not in told]
     return {
         "version": version,
         "form": FORM,
         "unique": [to_text(path)[0] for path in unique],
-        "unique_b64": [_path(path) for path in unique if to_text(path)[1] is not None],
+        "unique_b64": [path_fields(path) for path in unique if to_text(path)[1] is not None],
         "groups": sorted((_group(group, places) for group in groups), key=lambda g: str(g["keeper"]["path"])),
         "unreadable": unreadable,
-        "skipped": [{**_path(s.path), "rule": s.rule, "reason": s.reason} for s in _once_each(left_out)],
+        "skipped": [{**path_fields(s.path), "rule": s.rule, "reason": s.reason} for s in _once_each(left_out)],
         "counts": _counts(groups, len(unique), len(unreadable), len(_once_each(left_out)), folders_removed),
         "seconds": dict(seconds),
         "batches": list(batches),
@@ -91,31 +90,11 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
     return found
 
 
-class _Places:
-    """Absolute paths of files."""
-
-    def __init__(self, roots: Mapping[str, Path]) -> None:
-        self._roots = {name: os.fsencode(path) for name, path in roots.items()}
-
-    def of(self, doc: FileDoc) -> bytes:
-        return doc.path.below(self._roots[doc.path.root])
-
-    def of_ref(self, ref: FileRef) -> bytes:
-        """A file taken from a root that is not looked at now is named by its root."""
-        photo = ref.photo
-        return photo.below(self._roots.get(photo.root, photo.root.encode()))
-
-
-def _path(path: bytes) -> dict[str, str]:
-    text, encoded = to_text(path)
-    return {"path": text} if encoded is None else {"path": text, "path_b64": encoded}
-
-
-def _group(group: Group, places: _Places) -> dict[str, Any]:
+def _group(group: Group, places: AbsolutePaths) -> dict[str, Any]:
     keeper = group.keeper
     return {
         "keeper": {
-            **_path(places.of_ref(keeper.file)),
+            **path_fields(places.of(keeper.file.photo)),
             "sha256": keeper.sha256,
             "width": keeper.width,
             "height": keeper.height,
@@ -125,10 +104,10 @@ def _group(group: Group, places: _Places) -> dict[str, Any]:
     }
 
 
-def _duplicate(entry: Entry, places: _Places) -> dict[str, Any]:
+def _duplicate(entry: Entry, places: AbsolutePaths) -> dict[str, Any]:
     member = entry.duplicate.member
     return {
-        **_path(places.of_ref(member.file)),
+        **path_fields(places.of(member.file.photo)),
         "class": entry.duplicate.match_class,
         "distance": entry.duplicate.distance,
         "decided_by": entry.duplicate.decided_by,

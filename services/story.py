@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from services.absolute import AbsolutePaths
 from services.resolver.history import History
 from services.watcher.hands.lookup import Taken
 from shared.index.port import ContentDoc, FileDoc
 from shared.messages.base import FileRef
 from shared.messages.outcomes import CommandDone
 from shared.messages.resolution import Duplicate, GroupDecided
-from shared.paths import PhotoPath, to_text
+from shared.paths import PhotoPath, path_fields, to_text
 
 
 def story(
@@ -33,44 +34,31 @@ def story(
 
     ``acts``: what was done, or refused, with the photo. ``kept_for``: the same for the files that it was kept for.
     """
-    places = _Places(roots)
+    places = AbsolutePaths(roots)
     acts = _acts(history.answers, taken, places)
     return {
-        **_path(places.of(photo)),
+        **path_fields(places.of(photo)),
         "root": photo.root,
         "known": _known(doc),
         "facts": None if content is None else content.facts.model_dump(exclude_none=True),
         "decisions": [_decision(d, stands, photo, places) for d, stands in history.decisions if _concerns(d, photo)],
         "acts": [act for victim, _, act in acts if victim == photo],
         "kept_for": [
-            {**_path(places.of(victim)), **act} for victim, keeper, act in acts if keeper == photo and victim != photo
+            {**path_fields(places.of(victim)), **act}
+            for victim, keeper, act in acts
+            if keeper == photo and victim != photo
         ],
     }
 
 
-class _Places:
-    """Absolute paths of files; a file of a root that nobody names now is named by its root."""
-
-    def __init__(self, roots: Mapping[str, Path]) -> None:
-        self._roots = {name: os.fsencode(path) for name, path in roots.items()}
-
-    def of(self, photo: PhotoPath) -> bytes:
-        return photo.below(self._roots.get(photo.root, photo.root.encode()))
-
-    def text(self, ref: FileRef) -> str:
-        return to_text(self.of(ref.photo))[0]
-
-    def of_item(self, taken: Taken) -> str:
-        record = taken.record
-        tree = os.fsencode(record.target or "")
-        if record.tree == "root":
-            tree = self._roots.get(record.origin.root, record.origin.root.encode())
-        return to_text(os.path.join(tree, record.place_rel))[0]
+def _text(ref: FileRef, places: AbsolutePaths) -> str:
+    return to_text(places.of(ref.photo))[0]
 
 
-def _path(path: bytes) -> dict[str, str]:
-    text, encoded = to_text(path)
-    return {"path": text} if encoded is None else {"path": text, "path_b64": encoded}
+def _where(taken: Taken, places: AbsolutePaths) -> str:
+    record = taken.record
+    tree = places.root(record.origin.root) if record.tree == "root" else os.fsencode(record.target or "")
+    return to_text(os.path.join(tree, record.place_rel))[0]
 
 
 def _known(doc: FileDoc | None) -> dict[str, Any]:
@@ -96,16 +84,16 @@ def _concerns(decision: GroupDecided, photo: PhotoPath) -> bool:
     return any(member.file.photo == photo for member in members)
 
 
-def _decision(decision: GroupDecided, stands: bool, photo: PhotoPath, places: _Places) -> dict[str, Any]:
+def _decision(decision: GroupDecided, stands: bool, photo: PhotoPath, places: AbsolutePaths) -> dict[str, Any]:
     told = {"decision": decision.decision_id, "decided_at": decision.decided_at, "stands": stands}
     if decision.keeper.file.photo == photo:
         return {**told, "kept": True, "kept_for": [_other(d, places) for d in decision.duplicates]}
     mine = next(d for d in decision.duplicates if d.member.file.photo == photo)
-    return {**told, "kept": False, "keeper": places.text(decision.keeper.file), **_why(mine)}
+    return {**told, "kept": False, "keeper": _text(decision.keeper.file, places), **_why(mine)}
 
 
-def _other(duplicate: Duplicate, places: _Places) -> dict[str, Any]:
-    return {**_path(places.of(duplicate.member.file.photo)), **_why(duplicate)}
+def _other(duplicate: Duplicate, places: AbsolutePaths) -> dict[str, Any]:
+    return {**path_fields(places.of(duplicate.member.file.photo)), **_why(duplicate)}
 
 
 def _why(duplicate: Duplicate) -> dict[str, Any]:
@@ -124,7 +112,7 @@ def _why(duplicate: Duplicate) -> dict[str, Any]:
 _Act = tuple[PhotoPath, PhotoPath, dict[str, Any]]
 
 
-def _acts(answers: Sequence[CommandDone], taken: Sequence[Taken], places: _Places) -> list[_Act]:
+def _acts(answers: Sequence[CommandDone], taken: Sequence[Taken], places: AbsolutePaths) -> list[_Act]:
     """Answers of the executor, each with what became of its item; and items that no answer tells of any more."""
     items = {each.record.item_id: each for each in taken}
     told = [_answered(done, items.get(done.item_id or ""), places) for done in answers]
@@ -133,7 +121,7 @@ def _acts(answers: Sequence[CommandDone], taken: Sequence[Taken], places: _Place
     return sorted(told, key=lambda act: float(act[2]["at"]))
 
 
-def _answered(done: CommandDone, item: Taken | None, places: _Places) -> _Act:
+def _answered(done: CommandDone, item: Taken | None, places: AbsolutePaths) -> _Act:
     act = {
         "outcome": done.outcome,
         "at": done.done_at,
@@ -142,7 +130,7 @@ def _answered(done: CommandDone, item: Taken | None, places: _Places) -> _Act:
         "decision": done.decision_id,
         "batch": done.batch_id,
         "item": done.item_id,
-        "keeper": places.text(done.keeper),
+        "keeper": _text(done.keeper, places),
         "class": done.match_class,
         "distance": done.distance,
         "where": done.where,
@@ -151,7 +139,7 @@ def _answered(done: CommandDone, item: Taken | None, places: _Places) -> _Act:
     return done.victim.photo, done.keeper.photo, act
 
 
-def _remembered(taken: Taken, places: _Places) -> _Act:
+def _remembered(taken: Taken, places: AbsolutePaths) -> _Act:
     """As the record beside the item tells it."""
     record = taken.record
     command = record.command
@@ -163,7 +151,7 @@ def _remembered(taken: Taken, places: _Places) -> _Act:
         "decision": command.decision_id,
         "batch": command.batch_id,
         "item": record.item_id,
-        "keeper": places.text(command.keeper.file),
+        "keeper": _text(command.keeper.file, places),
         "class": command.match_class,
         "distance": command.distance,
         **_now(taken, places),
@@ -171,7 +159,7 @@ def _remembered(taken: Taken, places: _Places) -> _Act:
     return record.origin, record.keeper, act
 
 
-def _now(taken: Taken, places: _Places) -> dict[str, Any]:
+def _now(taken: Taken, places: AbsolutePaths) -> dict[str, Any]:
     """``state``: ``held`` | ``restoring`` | ``restored`` | ``removing`` | ``removed``."""
-    where = places.of_item(taken) if taken.state in ("held", "restoring", "removing") else None
+    where = _where(taken, places) if taken.state in ("held", "restoring", "removing") else None
     return {"state": taken.state, "where": where, "restored_at": taken.restored_at}

@@ -94,6 +94,12 @@ def to_text(raw: bytes) -> tuple[str, str | None]:
     return text, b64encode(raw).decode()
 
 
+def path_fields(raw: bytes) -> dict[str, str]:
+    """``path``, and ``path_b64`` where the text does not give the bytes back: how JSON for people names a file."""
+    text, encoded = to_text(raw)
+    return {"path": text} if encoded is None else {"path": text, "path_b64": encoded}
+
+
 def from_text(text: str, encoded: str | None) -> bytes:
     """The bytes that ``to_text`` was given. Raises ``UnsafePath`` for bad base64."""
     if encoded is None:

@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -224,12 +224,13 @@ def signature(
 
     from services.analyser.examining import signature_of
     from shared.errors import PhotosiftError
-    from shared.paths import to_text
+    from shared.paths import path_fields
 
     mode: Literal["exact", "canonical"] = "exact" if exact else "canonical"
     missing = [file for file in files if not os.path.lexists(file)]
     for file in files:
-        text, encoded = to_text(os.fsencode(file))
+        named = path_fields(os.fsencode(file))
+        text = named["path"]
         if file in missing:
             complain(f"{text}: there is no such file")
             continue
@@ -238,8 +239,7 @@ def signature(
         except (PhotosiftError, OSError) as error:
             complain(f"{text}: {_sentence(error)}")
             continue
-        line: dict[str, Any] = {"path": text, **({"path_b64": encoded} if encoded else {}), "mode": mode}
-        typer.echo(json.dumps({**line, "values": values}))
+        typer.echo(json.dumps({**named, "mode": mode, "values": values}))
         sys.stdout.flush()
     if missing:
         raise typer.Exit(WRONG_USAGE)

@@ -12,6 +12,7 @@ from shared.words import counted
 
 #: so many files that a photo is kept for are named
 NAMED = 10
+_TAKEN = ("moved", "quarantined")
 _CLASSES = {"same-bytes": "the same bytes", "similar": "similar"}
 _DONE = {"moved": "moved aside", "quarantined": "put into quarantine", "refused": "left alone", "undone": "put back"}
 
@@ -96,7 +97,7 @@ def _how_alike(told: Mapping[str, Any]) -> str:
 
 def _act(act: Mapping[str, Any], path: bytes) -> Iterator[str]:
     yield f"{moment_for_people(act['at'])}: {_DONE.get(act['outcome'], act['outcome'])}{_because(act)}"
-    if act["outcome"] in ("moved", "quarantined"):
+    if act["outcome"] in _TAKEN:
         yield f"  for {act['keeper']} ({_how_alike(act)})"
         yield f"  decision {act['decision']}, batch {act['batch']}"
         yield from _now(act, path)
@@ -119,7 +120,7 @@ def _now(act: Mapping[str, Any], path: bytes) -> Iterator[str]:
 
 
 def _taken_for_it(kept_for: Any) -> Iterator[str]:
-    taken = [act for act in kept_for if act["outcome"] in ("moved", "quarantined")]
+    taken = [act for act in kept_for if act["outcome"] in _TAKEN]
     if taken:
         yield f"{counted(len(taken), 'file')} taken because this one stays:"
     for act in taken[:NAMED]:

@@ -63,7 +63,7 @@ class ResolverService:
         self._quiet, self._busy = quiet_seconds, busy_seconds
         self._rounds = Rounds(store, settings)
         self._postman = Postman(bus, store.outbox, store.transaction, in_charge)
-        self.answers = self._answers = Answers(store, index, clock, Removals(store, index, settings, clock))
+        self.answers = Answers(store, index, clock, Removals(store, index, settings, clock))
         #: taking in and planning take turns: nothing becomes dirty while it is being decided about
         self._turn = asyncio.Lock()
         self._pace = Pace()
@@ -149,7 +149,7 @@ class ResolverService:
 
     async def take_outcomes(self, batch: Sequence[Delivery]) -> None:
         async with self._turn:
-            await self._answers.take(batch)
+            await self.answers.take(batch)
         self._tell()
 
     async def take_request(self, delivery: Delivery) -> None:
@@ -157,7 +157,7 @@ class ResolverService:
             if isinstance(delivery.message, ApplyRequested):
                 await apply(delivery.message, pack(delivery.envelope), self._rounds, self._index, self._clock.now())
             else:
-                await asyncio.to_thread(self._answers.take_request, delivery.message)
+                await asyncio.to_thread(self.answers.take_request, delivery.message)
         self._tell()
 
     # deciding

@@ -23,6 +23,7 @@ from services.resolver.history import History, decisions_in, history_in
 from services.resolver.outbox import Outbox
 from services.resolver.removalbook import RemovalBook
 from services.resolver.schema import SCHEMA
+from shared.beside import read_beside
 from shared.errors import TransientError
 from shared.messages.commands import RemoveItem, TakeFile
 from shared.messages.resolution import GroupDecided
@@ -122,10 +123,7 @@ def read_history(folder: Path, file_id: str) -> History:
 
 
 def _read(folder: Path, ask: Callable[[sqlite3.Connection], T]) -> T | None:
-    if not (folder / FILE).exists():
-        return None
     try:
-        with contextlib.closing(sqlite3.connect(f"{(folder / FILE).as_uri()}?mode=ro", uri=True)) as db:
-            return ask(db)
+        return read_beside(folder / FILE, ask)
     except sqlite3.Error as error:
         raise StoreUnavailable(str(error)) from error

@@ -14,7 +14,7 @@ from typing import Self
 from services.watcher.disk.attributes import read_attributes
 from services.watcher.disk.errors import reading, settling
 from services.watcher.disk.port import Attributes, NotAFile
-from services.watcher.disk.syscalls import Descriptor, is_file, is_folder, names_of, settle, stat_at
+from services.watcher.disk.syscalls import Descriptor, is_file, is_folder, names_of, open_untouched, settle, stat_at
 from shared.errors import PermanentError
 from shared.messages.base import FileStat
 from shared.paths import printable
@@ -98,7 +98,7 @@ def open_entry(folder: Descriptor, name: bytes, *, folders_too: bool = False) ->
     """
     _require(folder.fileno(), name, name, folders_too)
     with reading(name):
-        entry = Descriptor(_open_untouched(folder.fileno(), name))
+        entry = Descriptor(open_untouched(name, _READ, folder.fileno()))
     try:
         _require(entry.fileno(), b"", name, folders_too)
     except BaseException:
@@ -137,16 +137,6 @@ def _require(fd: int, name: bytes, called: bytes, folders_too: bool) -> None:
         mode = stat_at(fd, name)[1]
     if not (is_file(mode) or (folders_too and is_folder(mode))):
         raise NotAFile(printable(called))
-
-
-def _open_untouched(folder: int, name: bytes) -> int:
-    """With O_NOATIME where the kernel allows it: to the owner and to root (S6)."""
-    try:
-        return os.open(name, _READ | os.O_NOATIME, dir_fd=folder)
-    except PermissionError as error:
-        if error.errno != errno.EPERM:
-            raise
-        return os.open(name, _READ, dir_fd=folder)
 
 
 def _has_writer(fd: int) -> bool:

@@ -13,6 +13,7 @@ import platform
 import stat
 import sys
 import warnings
+from pathlib import Path
 from typing import Self
 
 from shared.messages.base import FileStat
@@ -188,3 +189,13 @@ def _raise_on_error(result: int) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def open_untouched(path: Path | bytes, flags: int, dir_fd: int | None = None) -> int:
+    """A descriptor, with O_NOATIME where the kernel allows it: to the owner and to root (S6)."""
+    try:
+        return os.open(path, flags | os.O_NOATIME, dir_fd=dir_fd)
+    except PermissionError as error:
+        if error.errno != errno.EPERM:
+            raise
+        return os.open(path, flags, dir_fd=dir_fd)

@@ -24,7 +24,7 @@ from services.watcher.disk.port import (
     Occupied,
     is_temporary,
 )
-from services.watcher.disk.syscalls import Descriptor, openat2, settle, stat_at
+from services.watcher.disk.syscalls import Descriptor, open_untouched, openat2, settle, stat_at
 from shared.errors import UnsafePath
 from shared.messages.base import FileStat
 from shared.paths import LONGEST_PATH, printable
@@ -131,7 +131,7 @@ class LocalRoot:
     def __init__(self, path: Path, fault: FaultPoint) -> None:
         self.path, self._fault = path, fault
         with reading(os.fsencode(path)):  # the user's own path to a root may lead through links
-            self._top = Descriptor(_open_folder(path, _FOLDER & ~os.O_NOFOLLOW))
+            self._top = Descriptor(open_untouched(path, _FOLDER & ~os.O_NOFOLLOW))
 
     def spot(self, rel: bytes, *, make_folders: bool = False) -> LocalSpot:
         parts = clean(rel).split(b"/")
@@ -224,7 +224,7 @@ def _is_empty(folder: Descriptor) -> bool:
 @contextlib.contextmanager
 def _entries(folder: Descriptor) -> Iterator[Iterator[bytes]]:
     """The names, from a descriptor opened anew: one that was read before may go on where it stood, or from a cache."""
-    with Descriptor(_open_folder(b".", _FOLDER, folder.fileno())) as fresh, os.scandir(fresh.fileno()) as entries:
+    with Descriptor(open_untouched(b".", _FOLDER, folder.fileno())) as fresh, os.scandir(fresh.fileno()) as entries:
         yield (os.fsencode(entry.name) for entry in entries)
 
 
@@ -235,16 +235,7 @@ def _open_below(folder: int, name: bytes) -> int:
     except OSError as error:
         if error.errno not in _WITHOUT_OPENAT2:
             raise
-    return _open_folder(name, _FOLDER, folder)
-
-
-def _open_folder(path: Path | bytes, flags: int, dir_fd: int | None = None) -> int:
-    try:
-        return os.open(path, flags | os.O_NOATIME, dir_fd=dir_fd)
-    except PermissionError as error:
-        if error.errno != errno.EPERM:
-            raise
-        return os.open(path, flags, dir_fd=dir_fd)
+    return open_untouched(name, _FOLDER, folder)
 
 
 def _folded(name: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,12 @@ from pathlib import Path
 from services.watcher.hands.items import ItemState
 from services.watcher.hands.journalfile import JournalFailed
 from services.watcher.hands.records import Record, parse
+from shared.beside import read_beside
 
 FILE = "journal.sqlite"
+_AROUND = """SELECT record, state, (SELECT at FROM restored
+   WHERE a = min(sha256, keeper_sha256) AND b = max(sha256, keeper_sha256))
+   FROM items WHERE file_id = ? OR keeper_sha256 = ? ORDER BY taken_at, item_id"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +33,11 @@ def taken_around(folder: Path, *, file_id: str, sha256: str | None) -> list[Take
     ``folder``: the watcher's part of the state folder; where there is no journal, nothing was taken.
     Raises ``JournalFailed``.
     """
-    if not (folder / FILE).exists():
-        return []
     try:
-        with contextlib.closing(sqlite3.connect(f"{(folder / FILE).as_uri()}?mode=ro", uri=True)) as db:
-            rows = db.execute(
-                """SELECT record, state, (SELECT at FROM restored
-                   WHERE a = min(sha256, keeper_sha256) AND b = max(sha256, keeper_sha256))
-                   FROM items WHERE file_id = ? OR keeper_sha256 = ? ORDER BY taken_at, item_id""",
-                (file_id, sha256),
-            ).fetchall()
+        rows = read_beside(folder / FILE, lambda db: db.execute(_AROUND, (file_id, sha256)).fetchall())
     except sqlite3.Error as error:
         raise JournalFailed(str(error)) from error
     return [
         Taken(record=parse(record.encode()), state=state, restored_at=at if state == "restored" else None)
-        for record, state, at in rows
+        for record, state, at in rows or ()
     ]

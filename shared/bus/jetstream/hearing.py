@@ -43,9 +43,13 @@ class Heard:
 
 def read(raw: Msg) -> tuple[Envelope, Message] | None:
     """The message; None, and a line in the log, for what does not decode or stands where it may not."""
-    subject = raw.subject.removeprefix(STORED)
+    return opened(raw.subject.removeprefix(STORED), raw.data)
+
+
+def opened(subject: str, data: bytes) -> tuple[Envelope, Message] | None:
+    """The same, of a subject and what was stored on it (S20)."""
     try:
-        envelope, message = decode(raw.data)
+        envelope, message = decode(data)
         if not belongs(subject, message):
             raise MessageRejected(f"{envelope.type} has no place there")
     except MessageRejected as error:

@@ -6,23 +6,18 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Any
 
-import structlog
-
 from shared.bus.jetstream.answers import NoMessage
+from shared.bus.jetstream.hearing import opened
 from shared.bus.jetstream.link import Link
-from shared.bus.topology import belongs
-from shared.errors import MessageRejected
 from shared.messages.base import Message
-from shared.messages.envelope import Envelope, decode
-
-log = structlog.get_logger()
+from shared.messages.envelope import Envelope
 
 
 async def last_on(link: Link, stream: str, subject: str) -> tuple[int, Message] | None:
     """The last message on a subject, with its sequence; None where there is none, or it does not decode."""
     found = await _get(link, stream, {"last_by_subj": subject})
-    opened = None if found is None else _opened(found)
-    return None if found is None or opened is None else (int(found["seq"]), opened[1])
+    message = None if found is None else _opened(found)
+    return None if found is None or message is None else (int(found["seq"]), message[1])
 
 
 async def from_then_on(link: Link, stream: str, after: int, until: int) -> AsyncIterator[tuple[int, Envelope, Message]]:
@@ -32,8 +27,8 @@ async def from_then_on(link: Link, stream: str, after: int, until: int) -> Async
         if found is None:
             return
         after = int(found["seq"])
-        if after <= until and (opened := _opened(found)) is not None:
-            yield (after, *opened)
+        if after <= until and (message := _opened(found)) is not None:
+            yield (after, *message)
 
 
 async def _get(link: Link, stream: str, which: dict[str, Any]) -> dict[str, Any] | None:
@@ -46,11 +41,4 @@ async def _get(link: Link, stream: str, which: dict[str, Any]) -> dict[str, Any]
 
 
 def _opened(found: dict[str, Any]) -> tuple[Envelope, Message] | None:
-    try:
-        envelope, message = decode(b64decode(found.get("data", "")))
-        if not belongs(found["subject"], message):  # S20
-            raise MessageRejected(f"{message.TYPE} has no place there")
-    except MessageRejected as error:
-        log.warning("bus.message_skipped", subject=found["subject"], why=str(error))
-        return None
-    return envelope, message
+    return opened(found["subject"], b64decode(found.get("data", "")))

@@ -94,6 +94,15 @@ def copies(content: str, *names: str) -> list:
     return [(candidate(name, content=content, exif=9 - n), signature(len(content))) for n, name in enumerate(names)]
 
 
+async def one_copy_taken(at: Bench) -> TakeFile:
+    """Two files of the same bytes come, one is asked for, and its executor answers."""
+    await at.add(*copies("x", "a.jpg", "b.jpg"))
+    (command,) = await at.heard_of(TakeFile)
+    await at.answer(command)
+    await at.until(lambda: not at.standing())
+    return command
+
+
 async def settled(at: Bench, decisions: int, commands: int) -> None:
     await at.until(lambda: len(at.standing()) == decisions and len(at.all(TakeFile)) == commands)
 
@@ -151,10 +160,7 @@ async def test_an_answer_that_only_the_first_heard_is_known_to_the_second(at: Be
     async with one.working():
         await one.leads()
         async with other.working():
-            await at.add(*copies("x", "a.jpg", "b.jpg"))
-            (command,) = await at.heard_of(TakeFile)
-            await at.answer(command)
-            await at.until(lambda: not at.standing())
+            await one_copy_taken(at)
             await one.die()
             await other.leads()
             await at.add(*copies("yy", "c.jpg", "d.jpg"))
@@ -167,10 +173,7 @@ async def test_s12_what_a_person_put_back_is_remembered_by_the_next_resolver(at:
     async with one.working():
         await one.leads()
         async with other.working():
-            await at.add(*copies("x", "a.jpg", "b.jpg"))
-            (command,) = await at.heard_of(TakeFile)
-            await at.answer(command)
-            await at.until(lambda: not at.standing())
+            command = await one_copy_taken(at)
             sha = command.victim.sha256
             await at.executor.publish(
                 ItemRestored(
